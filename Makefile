@@ -1,0 +1,48 @@
+# Run as root on a Linux machine with Node.js, npm and Go; everything else is installed or built when it is missing.
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test bench chaos prepare lint format types generate build clean
+
+BIN := $(CURDIR)/node_modules/.bin
+export PATH := $(BIN):$(PATH)
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: prepare ## Show the operator at work on this machine, step by step, and clean up
+	@node tools/demo.ts
+
+up: prepare ## Start a cluster with the operator on this machine and leave it running
+	@node tools/up.ts
+
+down: prepare ## Stop what `make up` started and remove all it made
+	@node tools/down.ts
+
+test: prepare ## Lint, types, generated files, unit, contract and integration tests
+	@node tools/test.ts
+
+bench: prepare ## Print what the operator costs, against the same raw commands
+	@vitest run --project bench
+
+chaos: prepare ## Kill the agent at many random times (long)
+	@vitest run --project chaos
+
+prepare: ## Install and build what the other targets need
+	@tools/prepare.sh
+
+lint: prepare ## Check style and format
+	@biome check --error-on-warnings .
+
+format: prepare ## Write the format, and the fixes that are safe
+	@biome check --write .
+
+types: prepare ## Check types
+	@tsc --noEmit
+
+generate: prepare ## Write crds/ and docs/api from the schemas
+	@node tools/generate.ts
+
+build: prepare ## Bundle the operator into dist/btrfs-operator.js
+	@node tools/bundle.ts
+
+clean: ## Remove what was built here (not the cache of Kubernetes programs)
+	@rm -rf dist coverage

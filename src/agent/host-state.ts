@@ -1,0 +1,61 @@
+import { findCondition } from '../api/conditions.ts';
+import type { LoopbackVolume } from '../api/loopback-volume.ts';
+import { parseQuantity, roundUpToSector } from '../api/quantity.ts';
+import type { Storage } from '../storage/context.ts';
+import { type HostSpace, readHostSpace } from '../storage/root.ts';
+import { allocatableBytes, type CapacitySettings, pressureOf } from './node/capacity.ts';
+import type { HostFacts } from './volumes/decide.ts';
+
+/** How full the node's filesystem is, as last looked at, and what that means for its volumes. */
+export interface HostState {
+  readonly space: HostSpace;
+  readonly pressure: string | undefined;
+  readonly allocatableBytes: number;
+  /** Looks anew; true if pressure came or went. */
+  refresh(): Promise<boolean>;
+  /** Sum of the sizes of the volumes of this node. */
+  committedBytes(): number;
+  factsFor(volume: LoopbackVolume): HostFacts;
+}
+
+export async function createHostState(
+  storage: Storage,
+  settings: CapacitySettings,
+  volumes: () => Iterable<LoopbackVolume>,
+): Promise<HostState> {
+  let space = await readHostSpace(storage);
+  const committedBytes = (except?: string) => {
+    const others = [...volumes()].filter(({ metadata }) => metadata.uid !== except);
+    return others.reduce((sum, volume) => sum + committedTo(volume), 0);
+  };
+  return {
+    get space() {
+      return space;
+    },
+    get pressure() {
+      return pressureOf(space, settings);
+    },
+    get allocatableBytes() {
+      return allocatableBytes(space, settings);
+    },
+    async refresh() {
+      const before = pressureOf(space, settings);
+      space = await readHostSpace(storage);
+      return before !== pressureOf(space, settings);
+    },
+    committedBytes: () => committedBytes(),
+    factsFor(volume) {
+      const own = volume.status.sizeBytes ?? 0;
+      const growthBytes = allocatableBytes(space, settings) - committedBytes(volume.metadata.uid) - own;
+      return { pressure: pressureOf(space, settings), growthBytes };
+    },
+  };
+}
+
+/** The size that a volume may have; growth that the node refused is not held against others. */
+function committedTo({ spec, status }: LoopbackVolume): number {
+  const wantedBytes = roundUpToSector(parseQuantity(spec.size));
+  const refused = findCondition(status.conditions, 'Resized')?.reason;
+  if (refused === 'NodeFull' || refused === 'HostPressure') return status.sizeBytes ?? wantedBytes;
+  return Math.max(wantedBytes, status.sizeBytes ?? 0);
+}

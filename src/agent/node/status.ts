@@ -1,0 +1,74 @@
+import type { BtrfsNode, BtrfsNodeStatus } from '../../api/btrfs-node.ts';
+import { type Condition, setCondition } from '../../api/conditions.ts';
+import type { BtrfsNodeConditionType, BtrfsNodeReason } from '../../api/reasons.ts';
+import type { Platform } from '../../storage/platform.ts';
+import type { HostSpace } from '../../storage/root.ts';
+import { isKernelSupported } from './kernel.ts';
+
+/** Free space is written when it moved by this part of the whole. */
+const STEP = 0.01;
+
+export interface NodeReport {
+  readonly previous: BtrfsNode;
+  readonly platform: Platform;
+  readonly space: HostSpace;
+  readonly allocatableBytes: number;
+  readonly committedBytes: number;
+  readonly pressure: string | undefined;
+  readonly now: Date;
+}
+
+/** What the node offers to volumes. Pure. */
+export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
+  const { previous, platform, space, allocatableBytes, committedBytes, now } = report;
+  const observedGeneration = previous.metadata.generation ?? 0;
+  const before = previous.status.conditions;
+  const verdicts: (readonly [BtrfsNodeConditionType, Verdict])[] = [
+    ['Ready', readyOf(report)],
+    ['KernelSupported', kernelOf(platform)],
+    ['HostPressure', pressureOf(report)],
+  ];
+  const conditions = verdicts.flatMap(([type, [status, reason, message]]): Condition[] =>
+    setCondition(
+      before?.filter((condition) => condition.type === type),
+      { type, status, reason, message, observedGeneration },
+      now,
+    ),
+  );
+  return {
+    observedGeneration,
+    hostTotalBytes: space.totalBytes,
+    hostFreeBytes: freeBytesOf(space, previous.status.hostFreeBytes),
+    allocatableBytes,
+    committedBytes,
+    kernel: platform.kernel,
+    btrfsProgs: platform.btrfsProgs,
+    conditions,
+  };
+}
+
+function freeBytesOf({ freeBytes, totalBytes }: HostSpace, written: number | undefined): number {
+  return written !== undefined && Math.abs(freeBytes - written) < totalBytes * STEP ? written : freeBytes;
+}
+
+type Verdict = readonly [status: 'True' | 'False', reason: BtrfsNodeReason, message: string];
+
+function readyOf({ platform }: NodeReport): Verdict {
+  const [supported, reason, message] = kernelOf(platform);
+  return supported === 'True' ? ['True', 'Ready', 'the agent works'] : ['False', reason, message];
+}
+
+function kernelOf({ kernel, hasBtrfs }: Platform): Verdict {
+  try {
+    if (!isKernelSupported(kernel)) return ['False', 'KernelTooOld', `kernel ${kernel} is older than 5.8; update it`];
+  } catch {
+    return ['False', 'KernelUnknown', `the kernel calls itself ${kernel}, which is no version`];
+  }
+  if (!hasBtrfs) return ['False', 'MissingFeature', 'the kernel does not know btrfs; load its module'];
+  return ['True', 'KernelSupported', `kernel ${kernel} with btrfs`];
+}
+
+function pressureOf({ pressure }: NodeReport): Verdict {
+  if (pressure === undefined) return ['False', 'EnoughSpace', 'there is space left'];
+  return ['True', 'HostAlmostFull', `${pressure}; new volumes and growth are refused until space is freed`];
+}

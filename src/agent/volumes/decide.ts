@@ -1,0 +1,153 @@
+import { formatBytes } from '../../api/quantity.ts';
+import type { LoopbackVolumeReason } from '../../api/reasons.ts';
+import type { TreeMount, VolumeObservation } from '../../storage/volumes/observe.ts';
+import { MIN_RESIZE_BYTES } from '../../storage/volumes/resize.ts';
+import { differences } from '../../storage/volumes/tune.ts';
+import type { Wish } from './wish.ts';
+
+/** Why something can't be as the spec wants it. */
+export interface Refusal {
+  readonly reason: LoopbackVolumeReason;
+  readonly message: string;
+  /** Who can mend it: a person, or time (then it is tried again by itself). */
+  readonly mendedBy: 'person' | 'time';
+}
+
+export type Action =
+  | { readonly kind: 'create' | 'restore-image' | 'bring-up' | 'bring-down' | 'heal' | 'tune' | 'rest' }
+  | { readonly kind: 'resize'; readonly targetBytes: number }
+  | { readonly kind: 'minimize'; readonly headroomBytes: number; readonly request: string }
+  | { readonly kind: 'refuse'; readonly refusal: Refusal };
+
+export interface Decision {
+  /** The next verb; after it the world is looked at again. */
+  readonly action: Action;
+  /** A change of size that is not carried out, on a volume that is otherwise fine. */
+  readonly resizeRefusal?: Refusal;
+}
+
+/** What of the node matters for a volume. */
+export interface HostFacts {
+  /** Set while the node's filesystem is almost full: the text says how full. */
+  readonly pressure: string | undefined;
+  /** How much larger the volumes of this node may become in sum, in bytes. */
+  readonly growthBytes: number;
+}
+
+/** What this process knows that is not on disk. */
+export interface Memory {
+  /** Mount options that this kernel refused. */
+  readonly refusedOptions: readonly string[];
+  /** A shrink that was tried in vain and would be again. */
+  readonly refusedShrink: { readonly targetBytes: number; readonly message: string } | undefined;
+  /** The status names a filesystem: there has been data. */
+  readonly hadData: boolean;
+}
+
+/** The next step from what is there to what is wanted. Pure and total: every pass may be the first one. */
+export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, memory: Memory): Decision {
+  const missing = decideMissing(seen, host, memory);
+  if (missing !== undefined) return { action: missing };
+  if (!wish.mounted && seen.record?.initialized === true) {
+    return { action: { kind: seen.tree === undefined && seen.loops.length === 0 ? 'rest' : 'bring-down' } };
+  }
+  const stranger = refuseStranger(seen);
+  if (stranger !== undefined) return { action: stranger };
+  if (seen.tree === undefined) return { action: { kind: 'bring-up' } };
+  return decideMounted(wish, seen, seen.tree, host, memory);
+}
+
+/** What to do without a record or an image; undefined if both are there. */
+function decideMissing(seen: VolumeObservation, host: HostFacts, memory: Memory): Action | undefined {
+  if (seen.record === undefined) return decideWithoutRecord(seen, host, memory);
+  if (seen.image !== undefined) return undefined;
+  return seen.record.initialized ? refuse('BackingFileMissing', missingImage()) : { kind: 'restore-image' };
+}
+
+/** Is what is mounted this volume's image, whole and alone? Undefined if so, or if nothing is. */
+function refuseStranger({ image, tree, strayMount, loops }: VolumeObservation): Action | undefined {
+  if (strayMount !== undefined) {
+    const { fsType, source, mountPoint } = strayMount;
+    return refuse('ForeignMount', `${fsType} from ${source} is mounted at ${mountPoint} where the volume belongs; unmount it`);
+  }
+  if (tree === undefined || image === undefined) return undefined;
+  if (!loops.some((loop) => loop.path === tree.loopPath)) {
+    return refuse('BackingFileReplaced', `the volume is mounted from a file that is not its image any more; put back the image, or set spec.mounted to false and true again`);
+  }
+  if (loops.length > 1) {
+    return refuse('StillInUse', `the image is attached to ${loops.map((loop) => loop.path).join(' and ')}; detach the one that is not ${tree.loopPath}`);
+  }
+  if (image.sizeBytes < tree.filesystemSizeBytes) {
+    return refuse('ImageTruncated', `the image has ${image.sizeBytes} bytes and its filesystem ${tree.filesystemSizeBytes}: its end is missing; put back a copy of the image`);
+  }
+  return undefined;
+}
+
+function decideWithoutRecord({ image }: VolumeObservation, host: HostFacts, memory: Memory): Action {
+  if (image !== undefined) {
+    return refuse('ForeignFilesystem', 'an image without a record is in the place of this volume; it is left as it is. Move it away if it is not wanted');
+  }
+  // An object whose data is gone never becomes an empty Ready one.
+  if (memory.hadData) return refuse('BackingFileMissing', missingImage());
+  if (host.pressure !== undefined) {
+    return refuse('HostPressure', `the volume is not made: ${host.pressure}; free space on the node`, 'time');
+  }
+  return { kind: 'create' };
+}
+
+function missingImage(): string {
+  return 'the image is gone from the node, and with it the data; put back a copy of the image, or delete this object';
+}
+
+function decideMounted(wish: Wish, seen: VolumeObservation, tree: TreeMount, host: HostFacts, memory: Memory): Decision {
+  if (tree.readOnly) {
+    if (host.pressure === undefined) return { action: { kind: 'heal' } };
+    const message = `btrfs turned the volume read-only after an error, and ${host.pressure}; free space on the node, then it is mounted anew`;
+    return { action: refuse('ReadOnly', message, 'time') };
+  }
+  if (differences(tree, wish.settings, memory.refusedOptions).length > 0) return { action: { kind: 'tune' } };
+  return decideSize(wish, seen, tree, host, memory);
+}
+
+function decideSize(wish: Wish, seen: VolumeObservation, tree: TreeMount, host: HostFacts, memory: Memory): Decision {
+  const { minimize } = wish;
+  const done = seen.record?.minimized;
+  if (minimize !== undefined && done?.request !== minimize.request) {
+    const refused = memory.refusedShrink;
+    if (refused?.targetBytes !== wish.sizeBytes) return { action: { kind: 'minimize', ...minimize } };
+    return { action: { kind: 'rest' }, resizeRefusal: { reason: 'ShrinkDoesNotFit', message: refused.message, mendedBy: 'person' } };
+  }
+  const targetBytes = minimize === undefined || done === undefined ? wish.sizeBytes : done.sizeBytes;
+  if (isSettledAt(targetBytes, seen, tree, minimize === undefined)) return { action: { kind: 'rest' } };
+  const resizeRefusal = refuseResize(targetBytes, tree.filesystemSizeBytes, host, memory);
+  if (resizeRefusal !== undefined) return { action: { kind: 'rest' }, resizeRefusal };
+  return { action: { kind: 'resize', targetBytes } };
+}
+
+function isSettledAt(targetBytes: number, { image, record }: VolumeObservation, tree: TreeMount, forgotten: boolean): boolean {
+  const sizes = [image?.sizeBytes, tree.capacityBytes, tree.filesystemSizeBytes, record?.sizeBytes];
+  const settled = record?.resize === undefined && (!forgotten || record?.minimized === undefined);
+  return settled && sizes.every((size) => size === targetBytes);
+}
+
+function refuseResize(targetBytes: number, nowBytes: number, host: HostFacts, memory: Memory): Refusal | undefined {
+  const [target, now] = [formatBytes(targetBytes), formatBytes(nowBytes)];
+  if (targetBytes !== nowBytes && targetBytes < MIN_RESIZE_BYTES) {
+    return { reason: 'BelowResizeLimit', message: `btrfs resizes to 256Mi or more only, not from ${now} to ${target}; set spec.size to 256Mi or more`, mendedBy: 'person' };
+  }
+  if (targetBytes > nowBytes && host.pressure !== undefined) {
+    return { reason: 'HostPressure', message: `the volume stays at ${now}: ${host.pressure}; free space on the node`, mendedBy: 'time' };
+  }
+  if (targetBytes - nowBytes > host.growthBytes) {
+    const left = formatBytes(Math.max(0, host.growthBytes));
+    return { reason: 'NodeFull', message: `the volume stays at ${now}: the node has room for ${left} more in sum, growing to ${target} needs more; set a smaller spec.size, or remove volumes`, mendedBy: 'time' };
+  }
+  if (memory.refusedShrink?.targetBytes === targetBytes && targetBytes < nowBytes) {
+    return { reason: 'ShrinkDoesNotFit', message: memory.refusedShrink.message, mendedBy: 'person' };
+  }
+  return undefined;
+}
+
+function refuse(reason: LoopbackVolumeReason, message: string, mendedBy: Refusal['mendedBy'] = 'person'): Action {
+  return { kind: 'refuse', refusal: { reason, message, mendedBy } };
+}

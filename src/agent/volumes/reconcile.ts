@@ -1,0 +1,185 @@
+import { formatBytes, parseQuantity } from '../../api/quantity.ts';
+import { isTrue } from '../../api/conditions.ts';
+import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import { keyOf } from '../../kube/object.ts';
+import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { type Outcome, settled } from '../../runtime/outcome.ts';
+import type { Storage } from '../../storage/context.ts';
+import { StorageError } from '../../storage/errors.ts';
+import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
+import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
+import type { StatusWriter } from '../status-writer.ts';
+import { apply } from './apply.ts';
+import { type Decision, decide, type HostFacts, type Memory, type Refusal } from './decide.ts';
+import { isAboutUsers, isRetried, outcomeOf, refusalOf } from './failure.ts';
+import { finalize } from './finalize.ts';
+import { createProgress } from './progress.ts';
+import { type Report, statusOf } from './status.ts';
+import type { PodsUsing } from './users.ts';
+import { type Wish, wishOf } from './wish.ts';
+
+/** More steps than the longest way (image, bring up, tune, minimize, resize) means that two of them undo each other. */
+const MAX_STEPS = 10;
+
+export interface VolumeReconcilerOptions {
+  readonly nodeName: string;
+  readonly storage: Storage;
+  readonly client: ResourceClient<LoopbackVolume>;
+  readonly cached: (key: string) => LoopbackVolume | undefined;
+  readonly writer: StatusWriter<LoopbackVolume, LoopbackVolumeStatus>;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly hostFacts: (volume: LoopbackVolume) => HostFacts;
+  readonly podsUsing: PodsUsing;
+  readonly onUsage: (volume: LoopbackVolume, usage: (Usage & { readonly sizeBytes: number }) | undefined) => void;
+}
+
+/** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
+export function createVolumeReconcile(options: VolumeReconcilerOptions): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  const refusedShrinks = new Map<string, Memory['refusedShrink']>();
+  return async (key, signal) => {
+    const cached = options.cached(key);
+    if (cached === undefined || cached.status.nodeName !== options.nodeName) {
+      options.writer.forget(key);
+      return settled;
+    }
+    const volume = options.writer.freshest(cached);
+    if (volume.metadata.deletionTimestamp === undefined) return await new Pass(options, refusedShrinks, volume, signal).run();
+    refusedShrinks.delete(volume.metadata.uid);
+    return await finalize(options, volume, signal);
+  };
+}
+
+class Pass {
+  readonly #options: VolumeReconcilerOptions;
+  readonly #refusedShrinks: Map<string, Memory['refusedShrink']>;
+  readonly #volume: LoopbackVolume;
+  readonly #signal: AbortSignal;
+  readonly #wish: Wish;
+  readonly #uid: string;
+
+  constructor(
+    options: VolumeReconcilerOptions,
+    refusedShrinks: Map<string, Memory['refusedShrink']>,
+    volume: LoopbackVolume,
+    signal: AbortSignal,
+  ) {
+    this.#options = options;
+    this.#refusedShrinks = refusedShrinks;
+    this.#volume = volume;
+    this.#signal = signal;
+    this.#wish = wishOf(volume);
+    this.#uid = volume.metadata.uid;
+  }
+
+  async run(): Promise<Outcome> {
+    let seen: VolumeObservation | undefined;
+    try {
+      for (let step = 0; step < MAX_STEPS; step++) {
+        seen = await observeVolume(this.#options.storage, this.#uid);
+        const decision = decide(this.#wish, seen, this.#options.hostFacts(this.#volume), this.#memory());
+        if (decision.action.kind === 'rest') return await this.#rest(seen, decision);
+        if (decision.action.kind === 'refuse') return await this.#refuse(seen, decision.action.refusal);
+        await this.#apply(decision, seen);
+      }
+    } catch (error) {
+      return await this.#fail(error);
+    }
+    throw new Error(`${keyOf(this.#volume)} does not come to rest after ${MAX_STEPS} steps`);
+  }
+
+  #memory(): Memory {
+    return {
+      refusedOptions: this.#options.storage.refusedOptions.get(this.#uid) ?? [],
+      refusedShrink: this.#refusedShrinks.get(this.#uid),
+      hadData: this.#volume.status.filesystemUUID !== undefined,
+    };
+  }
+
+  async #apply({ action }: Decision, seen: VolumeObservation): Promise<void> {
+    this.#signal.throwIfAborted();
+    const progress = createProgress(action, this.#options.clock, async (entry) => {
+      const status = statusOf({ ...(await this.#report(seen, undefined)), progress: entry });
+      await this.#options.writer.write(this.#volume, status);
+    });
+    try {
+      const note = await apply(this.#options.storage, this.#volume, this.#wish, action, {
+        signal: this.#signal,
+        onProgress: progress.on,
+      });
+      this.#refusedShrinks.delete(this.#uid);
+      this.#options.events.record(this.#volume, 'Normal', note.reason, note.action, note.text);
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.reason !== 'ShrinkDoesNotFit') throw error;
+      const targetBytes = action.kind === 'resize' ? action.targetBytes : this.#wish.sizeBytes;
+      this.#refusedShrinks.set(this.#uid, { targetBytes, message: error.message });
+    } finally {
+      await progress.end();
+    }
+  }
+
+  async #rest(seen: VolumeObservation, { resizeRefusal }: Decision): Promise<Outcome> {
+    await this.#write(seen, undefined, resizeRefusal);
+    this.#tellRounding();
+    return resizeRefusal === undefined ? settled : outcomeOf(resizeRefusal);
+  }
+
+  async #refuse(seen: VolumeObservation, refusal: Refusal): Promise<Outcome> {
+    await this.#write(seen, refusal);
+    return outcomeOf(refusal);
+  }
+
+  async #fail(error: unknown): Promise<Outcome> {
+    if (this.#signal.aborted) throw error;
+    const seen = await observeVolume(this.#options.storage, this.#uid).catch(() => undefined);
+    const refusal = await this.#namingPods(refusalOf(error));
+    await this.#write(seen, refusal);
+    if (isRetried(error)) throw error;
+    return outcomeOf(refusal);
+  }
+
+  async #namingPods(refusal: Refusal): Promise<Refusal> {
+    if (!isAboutUsers(refusal)) return refusal;
+    const pods = await this.#options.podsUsing(this.#options.storage.layout.volumePath(this.#uid));
+    return pods.length === 0 ? refusal : { ...refusal, message: `${refusal.message}. Pods: ${pods.join(', ')}` };
+  }
+
+  async #write(seen: VolumeObservation | undefined, failure: Refusal | undefined, resizeRefusal?: Refusal): Promise<void> {
+    const report = await this.#report(seen, failure);
+    const { events, writer, onUsage } = this.#options;
+    const sizeBytes = seen?.image?.sizeBytes;
+    onUsage(this.#volume, report.usage === undefined || sizeBytes === undefined ? undefined : { ...report.usage, sizeBytes });
+    await writer.write(this.#volume, statusOf({ ...report, resizeRefusal }));
+    const trouble = failure ?? resizeRefusal;
+    if (trouble !== undefined) events.record(this.#volume, 'Warning', trouble.reason, 'Reconcile', trouble.message);
+  }
+
+  async #report(seen: VolumeObservation | undefined, failure: Refusal | undefined): Promise<Report> {
+    const { storage, clock, hostFacts } = this.#options;
+    const { record, tree } = seen ?? {};
+    const usage =
+      record === undefined || tree === undefined
+        ? undefined
+        : await readUsage(storage, { uid: this.#uid, filesystemUUID: record.filesystemUUID, sizeBytes: tree.filesystemSizeBytes });
+    return {
+      volume: this.#options.writer.freshest(this.#volume),
+      wish: this.#wish,
+      seen,
+      usage,
+      failure,
+      hostPressure: hostFacts(this.#volume).pressure,
+      imagePath: storage.layout.imagePath(this.#uid),
+      now: clock.now(),
+    };
+  }
+
+  /** A size between two sectors is rounded up: said once, where the spec stays as it is. */
+  #tellRounding(): void {
+    const asked = parseQuantity(this.#volume.spec.size);
+    if (asked === this.#wish.sizeBytes || isTrue(this.#volume.status.conditions, 'Ready')) return;
+    const note = `spec.size ${this.#volume.spec.size} is ${asked} bytes, rounded up to ${this.#wish.sizeBytes} (${formatBytes(this.#wish.sizeBytes)}), a multiple of 4096`;
+    this.#options.events.record(this.#volume, 'Normal', 'SizeRounded', 'Create', note);
+  }
+}

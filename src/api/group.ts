@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+
+/** The API group, its version, and every name that two processes have to agree on. */
+export const GROUP = 'btrfs-operator.io';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}` as const;
+
+/** All kinds answer to `kubectl get btrfs`. */
+export const CATEGORY = 'btrfs';
+
+/** Holds a LoopbackVolume until its node has removed what is on disk; set and removed by the controller. */
+export const VOLUME_FINALIZER = `${GROUP}/volume` as const;
+
+/** Server-side apply field manager of `status.nodeName` and condition `Scheduled`; also owner of finalizers. */
+export const CONTROLLER_MANAGER = 'btrfs-operator-controller';
+
+/** Every agent's Lease has a name that begins so, in the namespace of the operator. */
+export const LEASE_PREFIX = 'btrfs-operator-agent-';
+
+/** Name of the Lease that the controllers of one installation elect their leader with. */
+export const LEADER_LEASE = 'btrfs-operator-controller';
+
+const AGENT_MANAGER_PREFIX = 'btrfs-operator-agent/';
+/** Limit of the API server for a field manager's name. */
+const MANAGER_MAX_LENGTH = 128;
+/** Limit of the API server for a Lease's name (a DNS subdomain). */
+const LEASE_NAME_MAX_LENGTH = 253;
+/** 64 bits: two nodes of one cluster with an equal start and an equal hash are not to be expected. */
+const HASH_LENGTH = 16;
+
+/** Field manager of the agent on `node`, 128 characters at most: a longer node name ends in a hash of the whole. */
+export function agentManager(node: string): string {
+  return AGENT_MANAGER_PREFIX + shortened(node, MANAGER_MAX_LENGTH - AGENT_MANAGER_PREFIX.length);
+}
+
+/** Name of the Lease of the agent on `node`, 253 characters at most: a longer node name ends in a hash of the whole. */
+export function agentLeaseName(node: string): string {
+  return LEASE_PREFIX + shortened(node, LEASE_NAME_MAX_LENGTH - LEASE_PREFIX.length);
+}
+
+function shortened(name: string, maxLength: number): string {
+  if (name.length <= maxLength) return name;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, HASH_LENGTH);
+  const start = name.slice(0, maxLength - HASH_LENGTH - 1).replace(/[^a-z0-9]+$/, '');
+  return `${start}-${hash}`;
+}

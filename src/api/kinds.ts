@@ -1,0 +1,6 @@
+import { btrfsNodeDefinition } from './btrfs-node.ts';
+import type { KindDefinition } from './kind.ts';
+import { loopbackVolumeDefinition } from './loopback-volume.ts';
+
+/** Every kind of the group, in the order of the API reference. */
+export const kinds: readonly KindDefinition[] = [loopbackVolumeDefinition, btrfsNodeDefinition];

@@ -1,0 +1,190 @@
+/** A word of the API: what it means, and what a person does about it (empty: nothing). */
+export interface Term {
+  readonly meaning: string;
+  readonly action: string;
+}
+
+export type TermTable = Readonly<Record<string, Term>>;
+
+const term = (meaning: string, action = ''): Term => ({ meaning, action });
+
+/** Condition types that mean the same on every kind (kstatus reads Ready, Reconciling and Stalled). */
+const commonConditionTypes = {
+  Ready: term(
+    'True: the object is as its spec says. False: it is not, see reason and message. Unknown: its node cannot say.',
+  ),
+  Reconciling: term('True while work is going on; absent otherwise.'),
+  Stalled: term('True while only a person can mend what is wrong; absent otherwise.', 'Do what the message says.'),
+};
+
+export const loopbackVolumeConditionTypes = {
+  Scheduled: term(
+    'True: a node was chosen (status.nodeName). False: none fits. Written by the controller, all others by the agent.',
+  ),
+  ...commonConditionTypes,
+  Mounted: term('True: mounted on its node at status.mountPath.'),
+  Resized: term(
+    'True: the volume has the size that spec asks for. False: a change of size was refused or is going on.',
+  ),
+  CapacityPressure: term('True: the volume is almost full.', 'Delete data, or raise spec.size.'),
+  Damaged: term(
+    'True: btrfs reported errors of the device or of checksums.',
+    'Save what can be read; make a new volume.',
+  ),
+  Removed: term('True: nothing is left on the node, the object may go. False: deletion waits, see reason and message.'),
+} as const satisfies TermTable;
+
+export const btrfsNodeConditionTypes = {
+  ...commonConditionTypes,
+  KernelSupported: term(
+    'True: the kernel is 5.8 or newer and has btrfs and loop devices. False: nothing is placed here.',
+    'Update the kernel of the node.',
+  ),
+  HostPressure: term(
+    'True: the file system that holds the images is almost full; new volumes and growth are refused.',
+    'Free space on the node, minimize or delete volumes, remove orphans.',
+  ),
+} as const satisfies TermTable;
+
+const commonReasons = {
+  Pending: term('Nobody has looked at the object yet.', 'If it stays so, see that controller and agents run.'),
+  Ready: term('All is as the spec says.'),
+  NodeLost: term(
+    'The agent of the node has stopped renewing its Lease; what is on the node is unknown.',
+    'Bring the node or its agent back.',
+  ),
+  CommandFailed: term(
+    'A command on the node failed; the message has its end. It is tried again.',
+    'See the message and the log of the agent.',
+  ),
+  CommandStuck: term(
+    'A command on the node does not come to its end; the volume is left alone until it does.',
+    'Look for processes in D state; often only a restart of the node helps.',
+  ),
+  InternalError: term('The operator met a case that it does not know.', 'Report it with the log.'),
+};
+
+/** Every reason that a condition of a LoopbackVolume can have. */
+export const loopbackVolumeReasons = {
+  ...commonReasons,
+  Placed: term('A node was chosen.'),
+  NoNodeFits: term(
+    'No node has enough free capacity, matches nodeSelector and is ready; the message counts why.',
+    'Ask for a smaller size, change nodeSelector, or free a node.',
+  ),
+  UnknownNode: term(
+    'There is no ready BtrfsNode of the name in spec.nodeName.',
+    'Correct spec.nodeName, or start an agent on that node.',
+  ),
+  Creating: term('The image is being made.'),
+  Formatting: term('The file system is being made.'),
+  Attaching: term('The image is being attached to a loop device.'),
+  Mounting: term('The file system is being mounted.'),
+  Mounted: term('The volume is mounted.'),
+  Unmounting: term('spec.mounted is false; the volume is being unmounted and detached.'),
+  Unmounted: term(
+    'spec.mounted is false; the volume is unmounted and detached, its image is kept.',
+    'Set spec.mounted to true to use it.',
+  ),
+  Growing: term('The volume is being made larger.'),
+  Shrinking: term('The volume is being made smaller; see status.progress.'),
+  Minimizing: term('The volume is being shrunk to what its data needs; see status.progress.'),
+  SizeReached: term('The volume has the size that spec asks for.'),
+  ShrinkDoesNotFit: term(
+    'The data does not fit into the smaller size; data and size stay. The message says about how much is needed.',
+    'Ask for more, or delete data.',
+  ),
+  BelowResizeLimit: term('btrfs resizes to 256Mi or more only; data and size stay.', 'Ask for 256Mi or more.'),
+  HostPressure: term('The file system of the node that holds the images is almost full.', 'Free space on the node.'),
+  AlmostFull: term('Little space is left in the volume.', 'Delete data, or raise spec.size.'),
+  EnoughSpace: term('There is space left.'),
+  NodeFull: term(
+    'Growing the volume would promise more than the node offers in sum; data and size stay.',
+    'Ask for a smaller size, or remove volumes from the node.',
+  ),
+  ForeignMount: term('Something else is mounted where the volume belongs; it is left alone.', 'Unmount it on the node.'),
+  ForeignFilesystem: term(
+    'The image holds something that the operator did not make; it is never formatted.',
+    'Move the image away by hand if its content is not wanted.',
+  ),
+  BackingFileMissing: term(
+    'The image is gone from the node; no empty volume is made in its place.',
+    'Restore the image, or delete the object.',
+  ),
+  BackingFileReplaced: term(
+    'The image is not the file, or not the file system, that the record tells of.',
+    'Restore the image, or delete the object.',
+  ),
+  ImageTruncated: term('The image is smaller than the file system in it.', 'Restore the image from a backup.'),
+  RecordMissing: term(
+    'There is an image without its record; it is left alone.',
+    'Adopt it with a new object, or remove it by hand.',
+  ),
+  RecordDamaged: term('The record of the volume cannot be read.', 'Restore the record from a backup.'),
+  DuplicateFilesystem: term(
+    'Another file system with the same UUID is attached on the node; mounting both would lose data.',
+    'Detach the copy, or give it a UUID of its own (btrfstune -m).',
+  ),
+  FilesystemDamaged: term(
+    'btrfs cannot mount or read the file system.',
+    'Save what can be read (btrfs restore); make a new volume.',
+  ),
+  DeviceErrors: term(
+    'btrfs counted errors of the device or of checksums.',
+    'Save what can be read; look at the disk of the node.',
+  ),
+  NoErrors: term('btrfs counted no errors.'),
+  ReadOnly: term(
+    'btrfs has turned the volume read-only; it is being healed by unmount and mount.',
+    'If it comes again, look at the log of the kernel on the node.',
+  ),
+  ReadOnlyNeedsRestart: term(
+    'btrfs has turned the volume read-only and someone still uses it; the message names the pods.',
+    'Restart these pods.',
+  ),
+  InUse: term('Pods or processes have the volume mounted; the message names them.', 'Stop them.'),
+  StillInUse: term(
+    'The file system or its loop device is in use elsewhere, perhaps in another mount namespace; the image is left alone.',
+    'Stop the pods that have it mounted.',
+  ),
+  HasDependents: term(
+    'Other objects live in the volume; deletion waits for them. The message names the first ten.',
+    'Delete them first.',
+  ),
+  Removing: term('The volume is being removed from its node.'),
+  Removed: term('Nothing is left of the volume on the node.'),
+  Retained: term(
+    'The object may go; image and record stay on the node (deletionPolicy Retain).',
+    'See orphans of the BtrfsNode.',
+  ),
+  UnsupportedHost: term(
+    'The file system of the node cannot hold sparse images, loop files, or a file of this size (ext4 ends just below 16Ti).',
+    'Put the root directory of the operator on ext4 or xfs, or ask for less.',
+  ),
+} as const satisfies TermTable;
+
+/** Every reason that a condition of a BtrfsNode can have. */
+export const btrfsNodeReasons = {
+  ...commonReasons,
+  KernelSupported: term('The kernel has all that is needed.'),
+  KernelTooOld: term('The kernel is older than 5.8.', 'Update the kernel of the node.'),
+  KernelUnknown: term('The version of the kernel cannot be read.', 'Report it with the output of uname -r.'),
+  MissingFeature: term(
+    'btrfs, loop devices or a tool is not there; the message names it.',
+    'Load the module, or install the tool.',
+  ),
+  HostAlmostFull: term(
+    'Little space is left for images on the node.',
+    'Free space on the node, minimize or delete volumes, remove orphans.',
+  ),
+  EnoughSpace: term('There is space left.'),
+  UnsupportedHost: term(
+    'The file system under the root directory cannot hold sparse images or loop files.',
+    'Put the root directory on ext4 or xfs.',
+  ),
+} as const satisfies TermTable;
+
+export type LoopbackVolumeConditionType = keyof typeof loopbackVolumeConditionTypes;
+export type LoopbackVolumeReason = keyof typeof loopbackVolumeReasons;
+export type BtrfsNodeConditionType = keyof typeof btrfsNodeConditionTypes;
+export type BtrfsNodeReason = keyof typeof btrfsNodeReasons;

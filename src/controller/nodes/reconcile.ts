@@ -1,0 +1,74 @@
+import type { BtrfsNode } from '../../api/btrfs-node.ts';
+import { agentManager } from '../../api/group.ts';
+import { isConflict, isNotFound } from '../../kube/errors.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { type Outcome, recheck, settled } from '../../runtime/outcome.ts';
+import type { Cluster } from '../cluster.ts';
+import { decideNode, saysLost } from './decide.ts';
+import type { NodeState } from './node-state.ts';
+import { lostStatus } from './status.ts';
+
+export interface NodeReconcileOptions {
+  readonly cluster: Cluster;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  /** The node is in another state than when it was last looked at. */
+  readonly onStateChange: (nodeName: string) => void;
+}
+
+// A Lease that comes back is an event; this is for one that was missed.
+const SAFETY_NET_MS = 60_000;
+const CONFLICT_MS = 500;
+// Just after the Lease has expired, not just before.
+const MARGIN_MS = 10;
+
+/** The part of the controller in the life of nodes: it notices when one is lost, says so, and removes what is left of those that are gone. */
+export function createNodeReconcile({ cluster, events, clock, onStateChange }: NodeReconcileOptions) {
+  const states = new Map<string, NodeState>();
+
+  const noteState = (name: string) => {
+    const state = cluster.nodeStateOf(name);
+    if (states.get(name) === state) return;
+    states.set(name, state);
+    onStateChange(name);
+  };
+
+  const markLost = async ({ metadata }: BtrfsNode, signal: AbortSignal) => {
+    const { name } = metadata;
+    if ((await cluster.liveness.confirm(name, signal)) !== 'silent') return;
+    const current = await cluster.clients.btrfsNodes.get(name, { signal });
+    if (current === undefined || saysLost(current)) return;
+    const message = `the agent of node ${name} has stopped renewing its Lease; see that the node is up and the agent runs`;
+    const { uid, resourceVersion } = current.metadata;
+    await cluster.clients.btrfsNodes.applyStatus(
+      { metadata: { name, uid, resourceVersion }, status: lostStatus(current, message, clock.now()) },
+      { fieldManager: agentManager(name), signal },
+    );
+    events.record(current, 'Warning', 'NodeLost', 'Observe', message);
+  };
+
+  const removeOrphan = async ({ metadata: { name, uid } }: BtrfsNode, signal: AbortSignal) => {
+    if ((await cluster.confirmNodeState(name, signal)) !== 'gone') return;
+    await cluster.clients.btrfsNodes.delete(name, { uid, signal });
+  };
+
+  return async (name: string, signal: AbortSignal): Promise<Outcome> => {
+    const btrfsNode = cluster.btrfsNodes.get(name);
+    noteState(name);
+    if (btrfsNode === undefined && cluster.volumesOn(name).length === 0) {
+      states.delete(name);
+      return settled;
+    }
+    const decision = decideNode({ agent: cluster.liveness.stateOf(name), node: cluster.nodes.get(name), btrfsNode });
+    try {
+      if (decision.kind === 'mark-lost') await markLost(decision.btrfsNode, signal);
+      if (decision.kind === 'delete') await removeOrphan(decision.btrfsNode, signal);
+    } catch (error) {
+      if (isConflict(error) || isNotFound(error)) return recheck(CONFLICT_MS);
+      throw error;
+    }
+    const remainingMs = cluster.liveness.remainingMs(name);
+    return recheck(remainingMs > 0 ? remainingMs + MARGIN_MS : SAFETY_NET_MS);
+  };
+}

@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { GROUP, LEADER_LEASE } from '../api/group.ts';
+import { type ControllerConfig, version } from '../config.ts';
+import { loadKubeConfig } from '../kube/config.ts';
+import { createEventRecorder } from '../kube/events.ts';
+import { runLeaderElection } from '../kube/leader-election.ts';
+import { createTransport, type Transport } from '../kube/transport.ts';
+import { createLogger } from '../log.ts';
+import { createMetrics, type Metrics } from '../net/metrics.ts';
+import { startHealthServer, startMetricsServer } from '../net/server.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { startReconciler } from '../runtime/reconciler.ts';
+import { type Cluster, startCluster } from './cluster.ts';
+import { judge } from './judge.ts';
+import { createNodeReconcile } from './nodes/reconcile.ts';
+import { createOutageWatch } from './outage-watch.ts';
+import { createTriggers, type Triggers } from './triggers.ts';
+import { createVolumeReconcile } from './volumes/reconcile.ts';
+
+/** What a leader works with, and where it says how it goes. */
+interface Leader {
+  readonly config: ControllerConfig;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly transport: Transport;
+  readonly onCluster: (cluster: Cluster) => void;
+}
+
+/** Stands by, leads, and ends with the signal: 0, or 1 if leadership was lost, after which nothing must go on running. */
+export async function runController(config: ControllerConfig, signal: AbortSignal): Promise<number> {
+  const log = createLogger(config);
+  const metrics = createMetrics();
+  let cluster: Cluster | undefined;
+  const outage = createOutageWatch(systemClock, () => cluster?.liveness.restart());
+  const transport = createTransport(loadKubeConfig({ kubeconfigPath: config.kubeconfig }), {
+    userAgent: `btrfs-operator/${version} (controller)`,
+    onRequest(request) {
+      metrics.requestEnded(request);
+      outage.requestEnded(request);
+    },
+  });
+  // Who stands by is ready: it is as fit as it can be.
+  const ready = [{ name: 'caches', check: () => cluster?.complaint() }];
+  const health = await startHealthServer({ address: config.healthAddress, ready });
+  const metricsServer = await startMetricsServer(config.metricsAddress, metrics);
+  log.info({ version, healthUrl: health.url, metricsUrl: metricsServer.url }, 'controller started');
+  const onCluster = (started: Cluster) => {
+    cluster = started;
+  };
+  try {
+    return await elect({ config, log, metrics, transport, onCluster }, signal);
+  } finally {
+    await Promise.all([health.close(), metricsServer.close(), transport.close()]);
+    log.info('controller stopped');
+  }
+}
+
+async function elect(leader: Leader, signal: AbortSignal): Promise<number> {
+  const { config, log, metrics, transport } = leader;
+  metrics.setLeading(LEADER_LEASE, false);
+  if (config.leaderElection === 'Off') {
+    await lead(leader, signal);
+    return 0;
+  }
+  const result = await runLeaderElection({
+    transport,
+    namespace: config.namespace,
+    name: LEADER_LEASE,
+    identity: `${config.identity}_${randomUUID()}`,
+    log,
+    signal,
+    onStartedLeading: (leading) => lead(leader, leading),
+    timings: {
+      leaseDurationMs: config.leaderElectionLeaseSeconds * 1000,
+      renewDeadlineMs: config.leaderElectionRenewDeadlineSeconds * 1000,
+      retryPeriodMs: config.leaderElectionRetrySeconds * 1000,
+    },
+  });
+  metrics.setLeading(LEADER_LEASE, false);
+  return result === 'lost' ? 1 : 0;
+}
+
+/** Fills the caches, then keeps the cluster's volumes and nodes reconciled until the signal aborts. */
+async function lead({ config, log, metrics, transport, onCluster }: Leader, signal: AbortSignal): Promise<void> {
+  metrics.setLeading(LEADER_LEASE, true);
+  const clock = systemClock;
+  const events = createEventRecorder({ transport, controller: `${GROUP}/controller`, instance: config.identity, log });
+  // Nothing is looked at before the caches are whole: an object that is not there yet would count as gone.
+  let triggers: Triggers | undefined;
+  const cluster = startCluster({
+    transport,
+    namespace: config.namespace,
+    log,
+    clock,
+    listener: {
+      volumeChanged: (change) => triggers?.volumeChanged(change),
+      btrfsNodeChanged: (change) => triggers?.btrfsNodeChanged(change),
+      nodeChanged: (change) => triggers?.nodeChanged(change),
+      leaseChanged: (change) => triggers?.leaseChanged(change),
+    },
+  });
+  onCluster(cluster);
+  const common = { concurrency: config.concurrency, judge, log, clock };
+  const volumes = startReconciler({
+    name: 'loopbackvolume',
+    reconcile: createVolumeReconcile({ cluster, events, clock }),
+    ...common,
+    ...metrics.reconcilerHooks('loopbackvolume'),
+  });
+  const onStateChange = (nodeName: string) => triggers?.nodeStateChanged(nodeName);
+  const nodes = startReconciler({
+    name: 'btrfsnode',
+    reconcile: createNodeReconcile({ cluster, events, clock, onStateChange }),
+    ...common,
+    ...metrics.reconcilerHooks('btrfsnode'),
+  });
+  try {
+    await cluster.synced(signal);
+    triggers = createTriggers({ cluster, volumes, nodes });
+    triggers.enqueueAll();
+    log.info('caches synced');
+    await aborted(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    const graceMs = config.shutdownGraceSeconds * 1000;
+    await Promise.all([volumes.stop(graceMs), nodes.stop(graceMs), cluster.stop()]);
+    await events.flush();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,57 @@
+import { findCondition, setCondition } from '../../api/conditions.ts';
+import {
+  type LoopbackVolume,
+  type LoopbackVolumeStatus,
+  ownedByAgent,
+  ownedByController,
+} from '../../api/loopback-volume.ts';
+
+export interface ScheduledUpdate {
+  /** `undefined` while there is none. */
+  readonly nodeName: string | undefined;
+  readonly reason: 'Placed' | 'NoNodeFits' | 'UnknownNode';
+  readonly message: string;
+}
+
+/** The controller's part of the status after a decision about the place. */
+export function scheduledStatus(
+  { metadata, status }: LoopbackVolume,
+  update: ScheduledUpdate,
+  now: Date,
+): LoopbackVolumeStatus {
+  const { nodeName, reason, message } = update;
+  const conditions = setCondition(
+    status.conditions,
+    {
+      type: 'Scheduled',
+      status: nodeName === undefined ? 'False' : 'True',
+      reason,
+      message,
+      observedGeneration: metadata.generation,
+    },
+    now,
+  );
+  return ownedByController({ conditions, ...(nodeName === undefined ? {} : { nodeName }) });
+}
+
+/** True if condition Scheduled says this already, for this generation. */
+export function saysScheduled({ metadata, status }: LoopbackVolume, update: ScheduledUpdate): boolean {
+  const scheduled = findCondition(status.conditions, 'Scheduled');
+  return (
+    scheduled?.status === (update.nodeName === undefined ? 'False' : 'True') &&
+    scheduled.reason === update.reason &&
+    scheduled.message === update.message &&
+    scheduled.observedGeneration === metadata.generation &&
+    status.nodeName === update.nodeName
+  );
+}
+
+/** The agent's part of the status, whole, with Ready=Unknown: what else it had said stays as it was. */
+export function lostStatus({ metadata, status }: LoopbackVolume, message: string, now: Date): LoopbackVolumeStatus {
+  const conditions = setCondition(
+    status.conditions,
+    { type: 'Ready', status: 'Unknown', reason: 'NodeLost', message, observedGeneration: metadata.generation },
+    now,
+  );
+  return ownedByAgent({ ...status, conditions });
+}

@@ -1,0 +1,41 @@
+import { readdir, readFile } from 'node:fs/promises';
+
+const ROOT = '/sys/fs/btrfs';
+
+/** Names of the devices of a live filesystem, e.g. `['loop0']`; undefined when no mount anywhere on this machine keeps it alive. */
+export async function liveDevices(filesystemUUID: string): Promise<readonly string[] | undefined> {
+  return orAbsent(readdir(`${ROOT}/${filesystemUUID}/devices`));
+}
+
+/** Label of a live filesystem as the kernel has it. */
+export async function readLabel(filesystemUUID: string): Promise<string | undefined> {
+  const text = await orAbsent(readFile(`${ROOT}/${filesystemUUID}/label`, 'utf8'));
+  return text?.replace(/\n$/, '');
+}
+
+/** Sum of all error counters of all devices of a live filesystem (write, read, flush, corruption, generation). */
+export async function countDeviceErrors(filesystemUUID: string): Promise<number> {
+  const ids = (await orAbsent(readdir(`${ROOT}/${filesystemUUID}/devinfo`))) ?? [];
+  const texts = await Promise.all(
+    ids.map((id) => orAbsent(readFile(`${ROOT}/${filesystemUUID}/devinfo/${id}/error_stats`, 'utf8'))),
+  );
+  return texts.reduce((sum, text) => sum + parseErrorStats(text ?? ''), 0);
+}
+
+/** Parses `write_errs 0\nread_errs 0\n…` (kernel 5.14). */
+export function parseErrorStats(text: string): number {
+  return text
+    .split('\n')
+    .map((line) => Number(line.split(' ')[1] ?? 0))
+    .reduce((sum, count) => sum + count, 0);
+}
+
+async function orAbsent<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
+      return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import { CommandError, type Run } from './command.ts';
+
+export interface FormatOptions {
+  readonly filesystemUUID: string;
+  readonly metadataProfile: 'single' | 'dup';
+  readonly label?: string | undefined;
+}
+
+/** Wanted and not vital; the default of btrfs-progs since 5.15, unknown before 5.9. */
+const BEST_EFFORT_ARGS = ['--runtime-features', 'free-space-tree'] as const;
+
+export function mkfsArgs(device: string, options: FormatOptions, bestEffort: readonly string[]): readonly string[] {
+  return [
+    '--force',
+    '--quiet',
+    '--uuid',
+    options.filesystemUUID,
+    '--data',
+    'single',
+    '--metadata',
+    options.metadataProfile,
+    ...(options.label ? ['--label', options.label] : []),
+    ...bestEffort,
+    '--',
+    device,
+  ];
+}
+
+/**
+ * Makes a new filesystem on the device, whatever was there: the caller has proved that nothing is lost by it.
+ * Tried once more without the best-effort features, which an older mkfs refuses; if that fails too, the first error counts.
+ */
+export async function makeFilesystem(run: Run, device: string, options: FormatOptions): Promise<void> {
+  const mkfs = (bestEffort: readonly string[]) =>
+    run({ file: 'mkfs.btrfs', args: mkfsArgs(device, options, bestEffort), timeoutMs: 120_000 });
+  try {
+    await mkfs(BEST_EFFORT_ARGS);
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.failure.timedOut || error.failure.aborted) throw error;
+    await mkfs([]).catch(() => {
+      throw error;
+    });
+  }
+}

@@ -1,0 +1,120 @@
+import { execa, type Options } from 'execa';
+import { type Command, CommandError, type CommandFailure, type CommandResult, type Run } from './command.ts';
+
+/** How long a child has between SIGTERM and SIGKILL, and how long after SIGKILL it counts as stuck in the kernel. */
+const KILL_AFTER_MS = 2_000;
+const STUCK_AFTER_MS = KILL_AFTER_MS + 1_000;
+/** A chunk tree of a 16 TiB volume prints about 4 MiB; anything above this is not what was asked for. */
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+const STDERR_TAIL_BYTES = 256;
+
+export interface RunOptions {
+  /** PATH of every command; nothing else is taken from this process's environment. */
+  readonly commandPath: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Open file description that the child inherits as descriptor 3: its flock fences the file until the child is gone. */
+  readonly fenceFd?: number | undefined;
+  /** Called once for each command that ended, for logs and metrics. */
+  readonly onCommand?: ((command: Command, outcome: CommandResult | CommandError) => void) | undefined;
+}
+
+/**
+ * The one place that starts processes: no shell, stdin closed, `LC_ALL=C`, a fixed PATH, bounded output.
+ * The promise settles by the command's deadline even if the child is in D state and can't be killed
+ * (execa's own promise waits for the pipes to close).
+ */
+export function createRun(options: RunOptions): Run {
+  return async (command) => {
+    const outcome = await runOnce(command, options);
+    options.onCommand?.(command, outcome);
+    if (outcome instanceof CommandError) throw outcome;
+    return outcome;
+  };
+}
+
+async function runOnce(command: Command, options: RunOptions): Promise<CommandResult | CommandError> {
+  const startedAt = performance.now();
+  const since = () => Math.round(performance.now() - startedAt);
+  const child = execa(command.file, command.args, execaOptions(command, options));
+  // NOTE: a child that outlives its deadline rejects long after nobody listens.
+  child.catch(() => undefined);
+
+  const result = await Promise.race([child, deadline(command.timeoutMs, options.signal)]);
+  if (result === 'stuck') {
+    const aborted = options.signal?.aborted === true;
+    return failureOf(command, { timedOut: !aborted, aborted, stillRunning: true, durationMs: since() });
+  }
+  const stdout = textOf(result.stdout);
+  const stderr = textOf(result.stderr);
+  const done: CommandResult = { exitCode: result.exitCode ?? -1, stdout, stderr, durationMs: since() };
+  const ok = command.okExitCodes ?? [0];
+  const ended = result.exitCode !== undefined && !result.timedOut && !result.isCanceled && !result.isMaxBuffer;
+  if (ended && ok.includes(done.exitCode)) return done;
+  return failureOf(command, {
+    exitCode: result.exitCode,
+    signal: result.signal,
+    stderrTail: printableTail(stderr || stdout || result.originalMessage || ''),
+    timedOut: result.timedOut,
+    aborted: result.isCanceled,
+    durationMs: done.durationMs,
+  });
+}
+
+function execaOptions(command: Command, options: RunOptions) {
+  return {
+    reject: false,
+    // An integer is a descriptor to inherit; execa's types know it for the first three only.
+    stdio: ['ignore', 'pipe', 'pipe', ...(options.fenceFd === undefined ? [] : [options.fenceFd as unknown as 'inherit'])],
+    env: { LC_ALL: 'C', PATH: options.commandPath },
+    extendEnv: false,
+    timeout: command.timeoutMs,
+    forceKillAfterDelay: KILL_AFTER_MS,
+    maxBuffer: MAX_OUTPUT_BYTES,
+    stripFinalNewline: false,
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+  } as const satisfies Options;
+}
+
+/** Resolves `'stuck'` when the child should have been dead for a while: after its timeout or after the abort. */
+function deadline(timeoutMs: number, signal: AbortSignal | undefined): Promise<'stuck'> {
+  return new Promise((resolve) => {
+    const stuck = () => resolve('stuck');
+    setTimeout(stuck, timeoutMs + STUCK_AFTER_MS).unref();
+    const onAbort = () => setTimeout(stuck, STUCK_AFTER_MS).unref();
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+function failureOf(command: Command, failure: Partial<CommandFailure> & { durationMs: number }): CommandError {
+  return new CommandError(command, {
+    exitCode: undefined,
+    signal: undefined,
+    stderrTail: '',
+    timedOut: false,
+    aborted: false,
+    stillRunning: false,
+    ...failure,
+  });
+}
+
+function textOf(output: unknown): string {
+  return typeof output === 'string' ? output : '';
+}
+
+/** The end of a tool's output made safe for a condition: one line, no control characters, 256 bytes at most. */
+export function printableTail(text: string): string {
+  const line = text
+    .split('\n')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .join('; ')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: stripping them is the point
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '');
+  const bytes = Buffer.from(line, 'utf8');
+  if (bytes.length <= STDERR_TAIL_BYTES) return line;
+  return bytes
+    .subarray(bytes.length - STDERR_TAIL_BYTES)
+    .toString('utf8')
+    .replace(/^\ufffd+/, '');
+}

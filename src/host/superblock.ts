@@ -1,0 +1,27 @@
+import { open } from 'node:fs/promises';
+
+/** What the primary btrfs superblock says (64 KiB into the device; fs/btrfs/fs.h `struct btrfs_super_block`). */
+export interface Superblock {
+  readonly filesystemUUID: string;
+  /** Size of the filesystem in bytes. */
+  readonly totalBytes: number;
+}
+
+const OFFSET = 0x10000;
+const LENGTH = 0x1000;
+const MAGIC = '_BHRfS_M';
+
+/** The superblock in an image file, or undefined if there is none. The image lies on the node's own filesystem, so this can't hang on a volume. */
+export async function readSuperblock(imagePath: string): Promise<Superblock | undefined> {
+  await using file = await open(imagePath, 'r');
+  const block = Buffer.alloc(LENGTH);
+  const { bytesRead } = await file.read(block, 0, LENGTH, OFFSET);
+  return bytesRead < LENGTH ? undefined : parseSuperblock(block);
+}
+
+export function parseSuperblock(block: Buffer): Superblock | undefined {
+  if (block.toString('latin1', 0x40, 0x48) !== MAGIC) return undefined;
+  const hex = block.toString('hex', 0x20, 0x30);
+  const filesystemUUID = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return { filesystemUUID, totalBytes: Number(block.readBigUInt64LE(0x70)) };
+}

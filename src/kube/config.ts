@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs';
+import { KubeConfig } from '@kubernetes/client-node';
+
+const SERVICE_ACCOUNT_TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+
+export interface KubeConfigOptions {
+  /** Absolute path of a kubeconfig file; wins over the pod's service account. */
+  readonly kubeconfigPath?: string | undefined;
+}
+
+/**
+ * Where the API server is and who we are: the kubeconfig file if a path is given, else the pod's service account.
+ * Neither `~/.kube/config` nor KUBECONFIG is looked at. Throws when there is neither path nor service account.
+ */
+export function loadKubeConfig(options: KubeConfigOptions = {}): KubeConfig {
+  const kubeConfig = new KubeConfig();
+  if (options.kubeconfigPath !== undefined) {
+    loadFile(kubeConfig, options.kubeconfigPath);
+  } else if (existsSync(SERVICE_ACCOUNT_TOKEN_PATH)) {
+    kubeConfig.loadFromCluster();
+  } else {
+    throw new Error('no Kubernetes configuration: not running in a pod, and no kubeconfig path is given');
+  }
+  if (kubeConfig.getCurrentCluster() === null) {
+    throw new Error(`kubeconfig: the current context "${kubeConfig.getCurrentContext()}" names no cluster`);
+  }
+  return kubeConfig;
+}
+
+function loadFile(kubeConfig: KubeConfig, kubeconfigPath: string): void {
+  try {
+    kubeConfig.loadFromFile(kubeconfigPath);
+  } catch (error) {
+    throw new Error(`kubeconfig "${kubeconfigPath}" can't be loaded`, { cause: error });
+  }
+}
+
+/** The namespace of the pod's service account or of the kubeconfig's context; `default` if neither names one. */
+export function namespaceOf(kubeConfig: KubeConfig): string {
+  const namespace = kubeConfig.getContextObject(kubeConfig.getCurrentContext())?.namespace?.trim();
+  return namespace === undefined || namespace === '' ? 'default' : namespace;
+}

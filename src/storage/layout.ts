@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+
+/** The operator's own subvolume at the top of each filesystem, and the volume's writable subvolume in it. */
+export const TREE_NAME = '.btrfs-operator';
+export const DATA_NAME = 'data';
+
+/** Every path below the root directory; nothing else in the project makes one. Names of objects never become paths, uids do. */
+export interface Layout {
+  readonly rootPath: string;
+  readonly lockPath: string;
+  readonly imagesPath: string;
+  readonly recordsPath: string;
+  readonly volumesPath: string;
+  readonly importsPath: string;
+  readonly exportsPath: string;
+  readonly imagePath: (uid: string) => string;
+  /** An image that has no record yet; renamed to its place once the record is durable. */
+  readonly stagedImagePath: (uid: string) => string;
+  readonly recordPath: (uid: string) => string;
+  /** Where the operator's tree of a volume is mounted. */
+  readonly volumePath: (uid: string) => string;
+  /** Where the top of a filesystem is mounted for the moment in which its tree is made. */
+  readonly topPath: (uid: string) => string;
+  /** What a pod mounts. */
+  readonly dataPath: (uid: string) => string;
+}
+
+export function layoutOf(rootPath: string): Layout {
+  const imagesPath = join(rootPath, 'images');
+  const recordsPath = join(rootPath, 'records');
+  const volumesPath = join(rootPath, 'volumes');
+  return Object.freeze({
+    rootPath,
+    lockPath: join(rootPath, 'lock'),
+    imagesPath,
+    recordsPath,
+    volumesPath,
+    importsPath: join(rootPath, 'imports'),
+    exportsPath: join(rootPath, 'exports'),
+    imagePath: (uid: string) => join(imagesPath, `${checkUid(uid)}.img`),
+    stagedImagePath: (uid: string) => join(imagesPath, `${checkUid(uid)}.img.new`),
+    recordPath: (uid: string) => join(recordsPath, `${checkUid(uid)}.json`),
+    volumePath: (uid: string) => join(volumesPath, checkUid(uid)),
+    topPath: (uid: string) => join(volumesPath, `.top-${checkUid(uid)}`),
+    dataPath: (uid: string) => join(volumesPath, checkUid(uid), DATA_NAME),
+  });
+}
+
+/** A uid of the API server is a UUID (RFC 9562); anything else could be a path in disguise. */
+function checkUid(uid: string): string {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uid)) throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);
+  return uid;
+}

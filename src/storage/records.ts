@@ -1,0 +1,90 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import { StorageError } from './errors.ts';
+import type { Layout } from './layout.ts';
+
+/** What the node remembers of a volume, so that it can be recognised, repaired and adopted without the API server. */
+export const volumeRecordSchema = z.object({
+  schemaVersion: z.literal(1),
+  kind: z.literal('LoopbackVolume'),
+  uid: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  createdAt: z.iso.datetime(),
+  /** Chosen before the format, so that an interrupted format is recognised as ours. */
+  filesystemUUID: z.string(),
+  /** The image that this record was made for; a format happens to no other. */
+  imageInode: z.number(),
+  /** False until the filesystem is complete and on disk: only then may it be formatted (again). */
+  initialized: z.boolean(),
+  /** Size on which image, loop device and filesystem last agreed, in bytes. */
+  sizeBytes: z.number(),
+  /** The operator's own subvolume. */
+  tree: z.object({ id: z.number(), uuid: z.string() }).optional(),
+  /** A resize that was begun; file and filesystem may disagree while it is there. */
+  resize: z.object({ fromBytes: z.number(), toBytes: z.number() }).optional(),
+  /** The last minimize that was finished: for which wish, of which generation of the object, with which result. */
+  minimized: z.object({ request: z.string(), generation: z.number(), sizeBytes: z.number() }).optional(),
+});
+export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
+
+/** The record of a volume, or undefined if there is none. Throws `damaged` when it can't be read as one. */
+export async function loadRecord(layout: Layout, uid: string): Promise<VolumeRecord | undefined> {
+  const path = layout.recordPath(uid);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  try {
+    return volumeRecordSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new StorageError(
+      'damaged',
+      `the record ${path} can't be read; put back a copy of it, or delete the object with deletionPolicy Retain and adopt the image`,
+      { cause, reason: 'RecordDamaged' },
+    );
+  }
+}
+
+/** The record is whole and on disk, or the old one still is. */
+export async function saveRecord(layout: Layout, record: VolumeRecord): Promise<void> {
+  await writeWhole(layout.recordPath(record.uid), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+/** The record is gone, on disk too; safe to repeat. */
+export async function removeRecord(layout: Layout, uid: string): Promise<void> {
+  const path = layout.recordPath(uid);
+  await rm(path, { force: true });
+  await syncDirectory(dirname(path));
+}
+
+/** Temporary file in the same directory, write, fsync, rename, fsync of the directory (rule 16). */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const temporaryPath = `${path}.tmp`;
+  {
+    await using file = await open(temporaryPath, 'w', 0o600);
+    await file.writeFile(text);
+    await file.sync();
+  }
+  await rename(temporaryPath, path);
+  await syncDirectory(dirname(path));
+}
+
+/** What was created, renamed or removed in the directory is on disk. */
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r');
+  await directory.sync();
+}
+
+/** The directory is there and only root can look into it. */
+export async function ensurePrivateDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+}
+
+export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}

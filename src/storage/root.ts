@@ -1,0 +1,47 @@
+import { readdir, rm, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { lockFile } from '../host/flock.ts';
+import type { Storage } from './context.ts';
+import { StorageError } from './errors.ts';
+import { ensurePrivateDirectory } from './records.ts';
+
+/** Taken for as long as this process lives; the returned handle releases it. */
+export interface RootLock {
+  readonly release: () => Promise<void>;
+}
+
+/**
+ * The root directory is there with its areas, all of them 0700, and this process is the only agent on it.
+ * Throws `in-use` while another agent has the lock. Removes what an interrupted save left.
+ */
+export async function openRoot(storage: Storage): Promise<RootLock> {
+  const { layout, options } = storage;
+  const areas = [layout.imagesPath, layout.recordsPath, layout.volumesPath, layout.importsPath, layout.exportsPath];
+  for (const path of [layout.rootPath, ...areas]) await ensurePrivateDirectory(path);
+  const lock = await lockFile(layout.lockPath, 'a', { commandPath: options.commandPath });
+  if (lock === undefined) {
+    throw new StorageError('in-use', `another agent works on ${layout.rootPath}; stop it, or give this one another root`, {
+      reason: 'RootInUse',
+    });
+  }
+  await removeTemporaryFiles(layout.recordsPath);
+  return { release: () => lock.close() };
+}
+
+/** A record's temporary file was never renamed: the record before it is the one that counts. */
+async function removeTemporaryFiles(recordsPath: string): Promise<void> {
+  const names = await readdir(recordsPath);
+  await Promise.all(names.filter((name) => name.endsWith('.json.tmp')).map((name) => rm(join(recordsPath, name), { force: true })));
+}
+
+export interface HostSpace {
+  readonly totalBytes: number;
+  /** Free for processes without privileges, as df(1) shows it. */
+  readonly freeBytes: number;
+}
+
+/** Size and free space of the node's filesystem that holds the root directory. */
+export async function readHostSpace(storage: Storage): Promise<HostSpace> {
+  const { bsize, blocks, bavail } = await statfs(storage.layout.rootPath);
+  return { totalBytes: bsize * blocks, freeBytes: bsize * bavail };
+}

@@ -1,0 +1,53 @@
+import { stat } from 'node:fs/promises';
+import { mountAt, readMounts } from '../../host/mountinfo.ts';
+import { observeSpace } from '../../host/space-info.ts';
+import type { Storage } from '../context.ts';
+import { isErrno } from '../records.ts';
+
+/** What can be seen of a volume without running a command or touching its filesystem. */
+export interface Glance {
+  readonly mounted: boolean;
+  readonly readOnly: boolean;
+  /** Inode of the image, undefined while there is none. */
+  readonly imageInode: number | undefined;
+}
+
+/** A look at many volumes for the price of one mount table. */
+export async function glanceAt(storage: Storage, uids: readonly string[]): Promise<ReadonlyMap<string, Glance>> {
+  const mounts = await readMounts();
+  const glances = await Promise.all(
+    uids.map(async (uid): Promise<readonly [string, Glance]> => {
+      const mount = mountAt(mounts, storage.layout.volumePath(uid));
+      const readOnly = mount !== undefined && [...mount.options, ...mount.superOptions].includes('ro');
+      return [uid, { mounted: mount !== undefined, readOnly, imageInode: (await imageStats(storage, uid))?.ino }];
+    }),
+  );
+  return new Map(glances);
+}
+
+export interface Usage {
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+  /** What the sparse image takes on the node. */
+  readonly hostBytes: number;
+}
+
+/** How full a mounted volume is, by btrfs's own figures; undefined when it is not mounted. */
+export async function readUsage(
+  storage: Storage,
+  volume: { readonly uid: string; readonly filesystemUUID: string; readonly sizeBytes: number },
+): Promise<Usage | undefined> {
+  const space = await observeSpace(volume.filesystemUUID, volume.sizeBytes);
+  const stats = await imageStats(storage, volume.uid);
+  if (space === undefined || stats === undefined) return undefined;
+  return { usedBytes: space.usedBytes, freeBytes: space.freeBytes, hostBytes: stats.blocks * 512 };
+}
+
+async function imageStats(storage: Storage, uid: string) {
+  try {
+    return await stat(storage.layout.imagePath(uid));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,137 @@
+import { stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { basename } from 'node:path';
+import { countDeviceErrors, liveDevices, readLabel } from '../../host/btrfs-sysfs.ts';
+import { type Owner, readFilesystemSize, readOwner } from '../../host/coreutils.ts';
+import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
+import { type Mount, mountAt, optionValue, readMounts } from '../../host/mountinfo.ts';
+import type { Storage } from '../context.ts';
+import { isErrno, loadRecord, type VolumeRecord } from '../records.ts';
+
+export interface Image {
+  readonly sizeBytes: number;
+  /** Space that the sparse file takes on the node. */
+  readonly allocatedBytes: number;
+  readonly inode: number;
+}
+
+/** The operator's tree, proven to be mounted: mount point, type, subvolume, filesystem UUID and device are the recorded ones. */
+export interface TreeMount {
+  readonly path: string;
+  readonly loopPath: string;
+  /** Mount and superblock options as the kernel lists them. */
+  readonly options: readonly string[];
+  readonly readOnly: boolean;
+  /** Size of the filesystem in bytes (statfs). */
+  readonly filesystemSizeBytes: number;
+  /** Capacity of the loop device in bytes. */
+  readonly capacityBytes: number;
+  readonly label: string;
+  readonly owner: Owner;
+  readonly deviceErrors: number;
+}
+
+/** What there is of one volume on this node, read from disk and kernel; nothing of it is remembered. */
+export interface VolumeObservation {
+  readonly uid: string;
+  readonly record: VolumeRecord | undefined;
+  readonly image: Image | undefined;
+  readonly loops: readonly LoopDevice[];
+  readonly tree: TreeMount | undefined;
+  /** Something at the volume's mount point that is not its tree. */
+  readonly strayMount: Mount | undefined;
+  /** Mount points of this filesystem besides the tree's, in this mount namespace. */
+  readonly otherMountPoints: readonly string[];
+  /** Devices of the live filesystem with the recorded UUID; undefined when nothing on this machine keeps it alive. */
+  readonly liveDevices: readonly string[] | undefined;
+}
+
+/** Reads everything about a volume; changes nothing. Looks at the mounted filesystem through commands only, as it may hang. */
+export async function observeVolume(storage: Storage, uid: string): Promise<VolumeObservation> {
+  const { layout } = storage;
+  const [record, stats, areaStats, mounts] = await Promise.all([
+    loadRecord(layout, uid),
+    statOrAbsent(layout.imagePath(uid)),
+    stat(layout.imagesPath),
+    readMounts(),
+  ]);
+  const device = majorMinor(areaStats.dev);
+  const inUse = record === undefined && stats === undefined ? [] : await storage.loopDevices();
+  const loops = inUse.filter((loop) => loop.backingDevice === device && loop.backingInode === stats?.ino);
+  const live = record === undefined ? undefined : await liveDevices(record.filesystemUUID);
+
+  const mount = mountAt(mounts, layout.volumePath(uid));
+  const proven = mount !== undefined && isTreeMount(mount, record, live);
+  const topPath = layout.topPath(uid);
+  return {
+    uid,
+    record,
+    image: stats === undefined ? undefined : imageOf(stats),
+    loops,
+    tree: mount !== undefined && record !== undefined && proven ? await observeTree(storage, record, mount) : undefined,
+    strayMount: proven ? undefined : mount,
+    otherMountPoints: mounts
+      .filter((other) => mount !== undefined && proven && other.device === mount.device && other !== mount)
+      .map((other) => other.mountPoint)
+      .filter((path) => path !== topPath),
+    liveDevices: live,
+  };
+}
+
+/** Rule 3: a mount of btrfs, of the recorded subvolume, of the filesystem with the recorded UUID, from a device of it. */
+export function isTreeMount(
+  mount: Mount,
+  record: VolumeRecord | undefined,
+  live: readonly string[] | undefined,
+): boolean {
+  if (record?.tree === undefined || mount.fsType !== 'btrfs') return false;
+  return (
+    optionValue(mount.superOptions, 'subvolid') === String(record.tree.id) &&
+    live?.includes(basename(mount.source)) === true
+  );
+}
+
+async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount): Promise<TreeMount> {
+  const { run, layout } = storage;
+  const path = mount.mountPoint;
+  const [filesystemSizeBytes, owner, capacityBytes, label, deviceErrors] = await Promise.all([
+    readFilesystemSize(run, path),
+    readOwner(run, layout.dataPath(record.uid)),
+    readLoopCapacity(mount.source),
+    readLabel(record.filesystemUUID),
+    countDeviceErrors(record.filesystemUUID),
+  ]);
+  const options = [...new Set([...mount.options, ...mount.superOptions])];
+  return {
+    path,
+    loopPath: mount.source,
+    options,
+    readOnly: options.includes('ro'),
+    filesystemSizeBytes,
+    capacityBytes,
+    label: label ?? '',
+    owner,
+    deviceErrors,
+  };
+}
+
+function imageOf(stats: Stats): Image {
+  return { sizeBytes: stats.size, allocatedBytes: stats.blocks * 512, inode: stats.ino };
+}
+
+async function statOrAbsent(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** `major:minor` of a device number as glibc packs it (makedev(3)), the way losetup prints it. */
+export function majorMinor(device: number): string {
+  const number = BigInt(device);
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
+  const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn & 0xffffffffn);
+  return `${major}:${minor}`;
+}

@@ -1,0 +1,55 @@
+import { setFilesystemLabel } from '../../host/btrfs-filesystem.ts';
+import { CommandError, type Run } from '../../host/command.ts';
+import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
+import { remount } from '../../host/mount.ts';
+import { attempt, type Storage } from '../context.ts';
+import type { VolumeSettings } from './bring-up.ts';
+import { isBestEffort, missingOptions, mountOptions } from './mount-options.ts';
+import { observeVolume, type TreeMount } from './observe.ts';
+
+/** What of a mounted volume is not as it is wanted and can be changed online; empty when there is nothing to do. */
+export function differences(
+  tree: TreeMount,
+  settings: VolumeSettings,
+  refused: readonly string[],
+): readonly ('label' | 'owner' | 'options')[] {
+  const options = missingOptions(settings, tree.options).filter((option) => !refused.includes(option));
+  return [
+    ...(tree.label === settings.label ? [] : (['label'] as const)),
+    ...(sameOwner(tree.owner, settings.owner) ? [] : (['owner'] as const)),
+    ...(options.length === 0 ? [] : (['options'] as const)),
+  ];
+}
+
+function sameOwner(left: Owner, right: Owner): boolean {
+  return left.uid === right.uid && left.gid === right.gid && left.mode === right.mode;
+}
+
+/** Label, owner of `data/` and mount options are as wanted, changed in place; options that the kernel refuses are left out. */
+export async function tune(storage: Storage, uid: string, settings: VolumeSettings, signal?: AbortSignal): Promise<void> {
+  await storage.withVolume(uid, signal, (run) =>
+    attempt('change the volume in place', async () => {
+      const { tree } = await observeVolume(storage, uid);
+      if (tree === undefined || tree.readOnly) return;
+      for (const difference of differences(tree, settings, storage.refusedOptions.get(uid) ?? [])) {
+        if (difference === 'label') await setFilesystemLabel(run, tree.path, settings.label);
+        if (difference === 'owner') await ensureDirectory(run, storage.layout.dataPath(uid), settings.owner);
+        if (difference === 'options') await changeOptions(storage, run, uid, tree, settings);
+      }
+    }),
+  );
+}
+
+async function changeOptions(storage: Storage, run: Run, uid: string, tree: TreeMount, settings: VolumeSettings): Promise<void> {
+  const refused = storage.refusedOptions.get(uid) ?? [];
+  const wanted = mountOptions(settings).filter((option) => !refused.includes(option));
+  try {
+    await remount(run, tree.path, wanted);
+  } catch (error) {
+    const droppable = missingOptions(settings, tree.options).filter(isBestEffort);
+    if (!(error instanceof CommandError) || error.failure.timedOut || droppable.length === 0) throw error;
+    const needed = wanted.filter((option) => !droppable.includes(option));
+    await remount(run, tree.path, needed);
+    storage.refusedOptions.set(uid, [...new Set([...refused, ...droppable])]);
+  }
+}

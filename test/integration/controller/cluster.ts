@@ -1,0 +1,225 @@
+import path from 'node:path';
+import { inject } from 'vitest';
+import { type BtrfsNode, type BtrfsNodeStatus, btrfsNodeType } from '../../../src/api/btrfs-node.ts';
+import { type Condition, findCondition, formatTime } from '../../../src/api/conditions.ts';
+import { agentLeaseName, agentManager } from '../../../src/api/group.ts';
+import {
+  type LoopbackVolume,
+  type LoopbackVolumeStatus,
+  loopbackVolumeType,
+} from '../../../src/api/loopback-volume.ts';
+import { type ControllerConfig, loadConfig } from '../../../src/config.ts';
+import { runController } from '../../../src/controller/run.ts';
+import { loadKubeConfig } from '../../../src/kube/config.ts';
+import { runLeaseRenewal } from '../../../src/kube/lease.ts';
+import { keyOf, type OwnerReference } from '../../../src/kube/object.ts';
+import { createResourceClient } from '../../../src/kube/resource-client.ts';
+import { eventType, leaseType, nodeType } from '../../../src/kube/resource-types.ts';
+import { createTransport } from '../../../src/kube/transport.ts';
+import { createLogger } from '../../../src/log.ts';
+import { startControlPlane } from '../../cluster/control-plane.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
+
+/** Of agents in these tests: long enough for a busy machine, short enough to wait for. */
+export const LEASE_SECONDS = 3;
+const crdsPath = path.resolve(import.meta.dirname, '../../../crds');
+
+/**
+ * A control plane for one file of tests, since a controller decides for all that it sees; with typed clients for what tests
+ * write in the place of users and agents.
+ */
+export async function startTestCluster() {
+  const controlPlane = await startControlPlane({ assetsDir: inject('assetsDir') });
+  await controlPlane.applyManifests([crdsPath]);
+  const { kubeconfigPath } = controlPlane;
+  const transport = createTransport(loadKubeConfig({ kubeconfigPath }), { userAgent: 'test' });
+  const log = createLogger({ logLevel: 'error' });
+  const volumes = createResourceClient<LoopbackVolume>(transport, loopbackVolumeType);
+  const btrfsNodes = createResourceClient<BtrfsNode>(transport, btrfsNodeType);
+  const nodes = createResourceClient(transport, nodeType);
+  const leases = createResourceClient(transport, leaseType);
+  const events = createResourceClient(transport, eventType);
+
+  const eventsOf = async ({ metadata: { uid } }: { metadata: { uid: string } }) =>
+    (await events.list()).filter((event) => event.regarding?.uid === uid);
+
+  return {
+    controlPlane,
+    kubeconfigPath,
+    transport,
+    volumes,
+    btrfsNodes,
+    nodes,
+    leases,
+    eventsOf,
+    log,
+
+    createVolume(name: string, spec: Record<string, unknown> = {}, finalizers: string[] = []): Promise<LoopbackVolume> {
+      return volumes.create({ metadata: { namespace: 'default', name, finalizers }, spec: { size: '1Gi', ...spec } });
+    },
+
+    /** The volume as soon as it is as `is` says; fails with what it was last. */
+    async volumeThat(
+      name: string,
+      is: (volume: LoopbackVolume) => boolean,
+      timeoutMs = 10_000,
+    ): Promise<LoopbackVolume> {
+      let last: LoopbackVolume | undefined;
+      const check = async () => {
+        last = await volumes.get(`default/${name}`);
+        return last !== undefined && is(last) ? last : undefined;
+      };
+      return await waitFor(check, { what: `volume ${name} as expected`, timeoutMs }).catch((error) => {
+        throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, {
+          cause: error,
+        });
+      });
+    },
+
+    async volumeGone(name: string): Promise<void> {
+      await waitFor(async () => (await volumes.get(`default/${name}`)) === undefined, {
+        what: `end of volume ${name}`,
+      });
+    },
+
+    event: (object: LoopbackVolume | BtrfsNode, reason: string) =>
+      waitFor(async () => (await eventsOf(object)).find((event) => event.reason === reason), {
+        what: `event ${reason}`,
+      }),
+
+    /** Writes into the status of a volume what its agent would write. */
+    agentWrites(volume: LoopbackVolume, status: LoopbackVolumeStatus): Promise<LoopbackVolume> {
+      const { namespace, name } = volume.metadata;
+      const fieldManager = agentManager(volume.status.nodeName ?? '');
+      return volumes.applyStatus({ metadata: { namespace, name }, status }, { fieldManager });
+    },
+
+    /** A Node with these labels. */
+    createNode: (name: string, labels: Record<string, string> = {}) => nodes.create({ metadata: { name, labels } }),
+
+    /** Objects of volumes, nodes and agents are gone afterwards, held or not. */
+    async empty(): Promise<void> {
+      for (const volume of await volumes.list()) {
+        await volumes.patch(keyOf(volume), { metadata: { finalizers: null } }, { type: 'merge' });
+        await volumes.delete(keyOf(volume));
+      }
+      for (const node of await btrfsNodes.list()) await btrfsNodes.delete(keyOf(node));
+      for (const node of await nodes.list()) await nodes.delete(keyOf(node));
+      for (const lease of await leases.list({ namespace: 'default' })) await leases.delete(keyOf(lease));
+    },
+
+    async [Symbol.asyncDispose]() {
+      await transport.close();
+      await controlPlane.stop();
+    },
+  };
+}
+
+export type TestCluster = Awaited<ReturnType<typeof startTestCluster>>;
+
+/** What an agent shows of itself to the rest of the cluster, without a node. */
+export interface FakeAgent extends AsyncDisposable {
+  /** Writes the BtrfsNode's status as a whole. */
+  report(status?: Partial<BtrfsNodeStatus>): Promise<BtrfsNode>;
+  /** Renews its Lease from now on. */
+  start(): Promise<void>;
+  /** Renews it no more, as if the node had lost power. */
+  stop(): Promise<void>;
+}
+
+/** An agent that is alive and has 10 GiB to give away, unless told otherwise. */
+export async function startFakeAgent(
+  cluster: TestCluster,
+  nodeName: string,
+  status: Partial<BtrfsNodeStatus> = {},
+  owner?: OwnerReference,
+): Promise<FakeAgent> {
+  let renewal: { readonly controller: AbortController; readonly ended: Promise<void> } | undefined;
+  const agent: FakeAgent = {
+    async report(changed = {}) {
+      const whole = {
+        observedGeneration: 1,
+        allocatableBytes: 10 * 2 ** 30,
+        conditions: [condition('Ready', 'True')],
+        ...changed,
+      };
+      return await cluster.btrfsNodes.applyStatus(
+        { metadata: { name: nodeName }, status: whole },
+        { fieldManager: agentManager(nodeName) },
+      );
+    },
+    async start() {
+      const controller = new AbortController();
+      const ended = runLeaseRenewal({
+        transport: cluster.transport,
+        namespace: 'default',
+        name: agentLeaseName(nodeName),
+        identity: nodeName,
+        durationSeconds: LEASE_SECONDS,
+        renewEveryMs: 500,
+        log: cluster.log,
+        signal: controller.signal,
+      });
+      renewal = { controller, ended };
+      const has = async () => (await cluster.leases.get(`default/${agentLeaseName(nodeName)}`)) !== undefined;
+      await waitFor(has, { what: `Lease of ${nodeName}` });
+    },
+    async stop() {
+      renewal?.controller.abort();
+      await renewal?.ended;
+    },
+    async [Symbol.asyncDispose]() {
+      await agent.stop();
+    },
+  };
+  await agent.start();
+  const ownerReferences = owner === undefined ? [] : [owner];
+  await cluster.btrfsNodes.apply(
+    { metadata: { name: nodeName, ownerReferences } },
+    { fieldManager: agentManager(nodeName) },
+  );
+  await agent.report(status);
+  return agent;
+}
+
+export function condition(type: string, status: Condition['status'], rest: Partial<Condition> = {}): Condition {
+  return { type, status, reason: 'Test', message: '', lastTransitionTime: formatTime(new Date()), ...rest };
+}
+
+export interface RunningController extends AsyncDisposable {
+  readonly exitCode: Promise<number>;
+  stop(): Promise<number>;
+}
+
+/** A controller in this process, with short times for its own Lease. */
+export function startController(cluster: TestCluster, ...flags: string[]): RunningController {
+  const config = controllerConfig(cluster, ...flags);
+  const controller = new AbortController();
+  const exitCode = runController(config, controller.signal);
+  const stop = () => {
+    controller.abort();
+    return exitCode;
+  };
+  return { exitCode, stop, [Symbol.asyncDispose]: async () => void (await stop()) };
+}
+
+export function controllerFlags(cluster: TestCluster): string[] {
+  return [
+    `--kubeconfig=${cluster.kubeconfigPath}`,
+    '--namespace=default',
+    '--health-address=127.0.0.1:0',
+    '--metrics-address=127.0.0.1:0',
+    '--leader-election-lease-seconds=3',
+    '--leader-election-renew-deadline-seconds=2',
+    '--leader-election-retry-seconds=0.2',
+    '--shutdown-grace-seconds=5',
+  ];
+}
+
+function controllerConfig(cluster: TestCluster, ...flags: string[]): ControllerConfig {
+  const args = ['controller', ...controllerFlags(cluster), '--log-level=error', '--identity=test', ...flags];
+  return loadConfig(args, {}) as ControllerConfig;
+}
+
+export const readyOf = (object: LoopbackVolume | BtrfsNode) => findCondition(object.status.conditions, 'Ready');
+export const scheduledOf = (volume: LoopbackVolume) => findCondition(volume.status.conditions, 'Scheduled');

@@ -1,0 +1,208 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { agentManager, LEADER_LEASE, VOLUME_FINALIZER } from '../../../src/api/group.ts';
+import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
+import {
+  condition,
+  type FakeAgent,
+  readyOf,
+  scheduledOf,
+  startController,
+  startFakeAgent,
+  startTestCluster,
+  type TestCluster,
+} from './cluster.ts';
+
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await startTestCluster();
+});
+
+afterAll(() => cluster[Symbol.asyncDispose]());
+afterEach(() => cluster.empty());
+
+const ready = () => condition('Ready', 'True', { reason: 'Ready', observedGeneration: 1 });
+const isLost = (volume: LoopbackVolume) => readyOf(volume)?.reason === 'NodeLost';
+
+/** A volume on the node that its agent has made Ready. */
+async function readyVolume(name: string): Promise<LoopbackVolume> {
+  await cluster.createVolume(name);
+  const placed = await cluster.volumeThat(name, ({ status }) => status.nodeName !== undefined);
+  return await cluster.agentWrites(placed, {
+    observedGeneration: 1,
+    sizeBytes: 2 ** 30,
+    mountPath: '/mnt/x',
+    conditions: [ready(), condition('Mounted', 'True')],
+  });
+}
+
+/** An agent whose BtrfsNode belongs to a Node of the same name. */
+async function agentOnNode(name: string): Promise<FakeAgent> {
+  const { metadata } = await cluster.createNode(name);
+  return await startFakeAgent(cluster, name, {}, { apiVersion: 'v1', kind: 'Node', name, uid: metadata.uid });
+}
+
+describe('LoopbackVolume: deletion', () => {
+  it('one that was never placed goes at once', async () => {
+    await using _controller = startController(cluster);
+    await cluster.createVolume('vol');
+    await cluster.volumeThat('vol', ({ metadata }) => metadata.finalizers?.includes(VOLUME_FINALIZER) === true);
+    await cluster.volumes.delete('default/vol');
+    await cluster.volumeGone('vol');
+  });
+
+  it('a placed one waits for Removed=True of its last generation, and leaves foreign finalizers', async () => {
+    await using _controller = startController(cluster);
+    await using _agent = await startFakeAgent(cluster, 'node-a');
+    await cluster.createVolume('vol', {}, ['example.com/foreign']);
+    const placed = await cluster.volumeThat('vol', ({ status }) => status.nodeName !== undefined);
+    await cluster.agentWrites(placed, { conditions: [condition('Removed', 'True', { observedGeneration: 1 })] });
+    await cluster.volumes.delete('default/vol');
+    const deleting = await cluster.volumeThat('vol', ({ metadata }) => metadata.deletionTimestamp !== undefined);
+    // A pass of the controller that ends after ours has begun proves that it has seen the deletion.
+    await cluster.createVolume('witness');
+    await cluster.volumeThat('witness', ({ status }) => status.nodeName !== undefined);
+    expect((await cluster.volumes.get('default/vol'))?.metadata.finalizers).toContain(VOLUME_FINALIZER);
+    const observedGeneration = deleting.metadata.generation ?? 0;
+    await cluster.agentWrites(placed, { conditions: [condition('Removed', 'True', { observedGeneration })] });
+    await cluster.volumeThat('vol', ({ metadata }) => metadata.finalizers?.join() === 'example.com/foreign');
+  });
+});
+
+describe('LoopbackVolume and BtrfsNode: a lost node', () => {
+  it('is said once under the agent’s manager with all it had written; the agent takes it back', async () => {
+    await using _controller = startController(cluster);
+    await using agent = await startFakeAgent(cluster, 'node-a');
+    const before = await readyVolume('vol');
+    await agent.stop();
+    const lost = await cluster.volumeThat('vol', isLost, 15_000);
+    expect(readyOf(lost)).toMatchObject({
+      status: 'Unknown',
+      message: 'the agent of node node-a has stopped renewing its Lease; what is on the node is unknown',
+    });
+    expect(lost.status).toMatchObject({
+      nodeName: 'node-a',
+      observedGeneration: 1,
+      sizeBytes: 2 ** 30,
+      mountPath: '/mnt/x',
+    });
+    expect(scheduledOf(lost)).toEqual(scheduledOf(before));
+    const node = await waitFor(
+      async () => {
+        const seen = await cluster.btrfsNodes.get('node-a');
+        return seen !== undefined && readyOf(seen)?.reason === 'NodeLost' ? seen : undefined;
+      },
+      { what: 'NodeLost of node-a' },
+    );
+    expect(node.status.allocatableBytes).toBe(10 * 2 ** 30);
+    await cluster.event(lost, 'NodeLost');
+
+    // Nothing is placed there, and nothing is written again.
+    await cluster.createVolume('late');
+    const late = await cluster.volumeThat('late', (volume) => scheduledOf(volume)?.status === 'False');
+    expect(scheduledOf(late)?.message).toBe('0 of 1 nodes fit 1Gi: node-a has no live agent');
+    expect((await cluster.volumes.get('default/vol'))?.metadata.resourceVersion).toBe(lost.metadata.resourceVersion);
+
+    await agent.start();
+    await agent.report();
+    const back = await cluster.agentWrites(lost, { observedGeneration: 1, sizeBytes: 2 ** 30, conditions: [ready()] });
+    expect(back.status.mountPath).toBeUndefined();
+    await cluster.volumeThat('late', ({ status }) => status.nodeName === 'node-a');
+    expect((await cluster.volumes.get('default/vol'))?.metadata.resourceVersion).toBe(back.metadata.resourceVersion);
+    expect(agentManager('node-a')).toBe('btrfs-operator-agent/node-a');
+  });
+
+  it('is lost again when the agent goes silent a second time', async () => {
+    await using _controller = startController(cluster);
+    await using agent = await startFakeAgent(cluster, 'node-a');
+    const volume = await readyVolume('vol');
+    for (let round = 0; round < 2; round++) {
+      await agent.stop();
+      await cluster.volumeThat('vol', isLost, 15_000);
+      await agent.start();
+      await agent.report();
+      await cluster.agentWrites(volume, { observedGeneration: 1, conditions: [ready()] });
+    }
+  });
+
+  it('holds a deletion while its Node is there, and lets it go with an event when the Node is gone', async () => {
+    await using _controller = startController(cluster);
+    await using agent = await agentOnNode('node-a');
+    const volume = await readyVolume('vol');
+    await agent.stop();
+    await cluster.volumes.delete('default/vol');
+    const held = await cluster.volumeThat('vol', isLost, 15_000);
+    expect(held.metadata.finalizers).toContain(VOLUME_FINALIZER);
+    await cluster.nodes.delete('node-a');
+    await cluster.volumeGone('vol');
+    const abandoned = async () =>
+      (await cluster.eventsOf(volume)).find(({ note }) => note?.includes('the data stays on the disk'));
+    expect(await waitFor(abandoned, { what: 'event about the data' })).toMatchObject({
+      type: 'Warning',
+      reason: 'NodeLost',
+    });
+    await waitFor(async () => (await cluster.btrfsNodes.get('node-a')) === undefined, {
+      what: 'end of BtrfsNode node-a',
+    });
+  });
+
+  it('a BtrfsNode without an owner stays, and so does a volume that is being deleted', async () => {
+    await using _controller = startController(cluster);
+    await using agent = await startFakeAgent(cluster, 'node-a');
+    await readyVolume('vol');
+    await agent.stop();
+    await cluster.volumes.delete('default/vol');
+    await cluster.volumeThat('vol', isLost, 15_000);
+    expect((await cluster.volumes.get('default/vol'))?.metadata.finalizers).toContain(VOLUME_FINALIZER);
+    await cluster.btrfsNodes.delete('node-a');
+    await cluster.volumeGone('vol');
+  });
+});
+
+describe('runController', () => {
+  it('goes on where the one before it has stopped', async () => {
+    await using agent = await startFakeAgent(cluster, 'node-a');
+    const first = startController(cluster);
+    await readyVolume('vol');
+    expect(await first.stop()).toBe(0);
+    await cluster.createVolume('late');
+    await cluster.volumes.delete('default/vol');
+    await agent.stop();
+    await using _second = startController(cluster);
+    await cluster.volumeThat('vol', isLost, 15_000);
+    await cluster.volumeThat('late', (volume) => scheduledOf(volume)?.status === 'False');
+    await agent.start();
+    await cluster.volumeThat('late', ({ status }) => status.nodeName === undefined || status.nodeName === 'node-a');
+    await agent.report();
+    await cluster.volumeThat('late', ({ status }) => status.nodeName === 'node-a');
+  });
+
+  it('one of two stands by and takes over when the other stops', async () => {
+    await using _agent = await startFakeAgent(cluster, 'node-a');
+    const first = startController(cluster);
+    await cluster.createVolume('one');
+    await cluster.volumeThat('one', ({ status }) => status.nodeName !== undefined);
+    await using _second = startController(cluster);
+    expect(await first.stop()).toBe(0);
+    await cluster.createVolume('two');
+    await cluster.volumeThat('two', ({ status }) => status.nodeName !== undefined);
+  });
+
+  it('ends with 1 when another takes its Lease', async () => {
+    const controller = startController(cluster);
+    await cluster.createVolume('vol');
+    await cluster.volumeThat('vol', (volume) => scheduledOf(volume) !== undefined);
+    const spec = { holderIdentity: 'usurper', leaseDurationSeconds: 1 };
+    await cluster.leases.patch(`default/${LEADER_LEASE}`, { spec }, { type: 'merge' });
+    expect(await controller.exitCode).toBe(1);
+  });
+
+  it('works without leader election too', async () => {
+    await using _agent = await startFakeAgent(cluster, 'node-a');
+    await using _controller = startController(cluster, '--leader-election=Off');
+    await cluster.createVolume('vol');
+    await cluster.volumeThat('vol', ({ status }) => status.nodeName !== undefined);
+    expect(await cluster.leases.get(`default/${LEADER_LEASE}`)).toBeUndefined();
+  });
+});

@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest';
+import { agentLeaseName } from '../../../src/api/group.ts';
+import { judge } from '../../../src/controller/judge.ts';
+import { decideNode } from '../../../src/controller/nodes/decide.ts';
+import { createLiveness } from '../../../src/controller/nodes/liveness.ts';
+import { nodeStateOf } from '../../../src/controller/nodes/node-state.ts';
+import { createOutageWatch } from '../../../src/controller/outage-watch.ts';
+import { ApiError } from '../../../src/kube/errors.ts';
+import { createLeaseObserver } from '../../../src/kube/lease.ts';
+import type { Lease } from '../../../src/kube/resource-types.ts';
+import { ManualClock } from '../../fakes/manual-clock.ts';
+import { btrfsNodeOf, nodeLost, nodeOf, ownedBy } from './builders.ts';
+
+const owned = btrfsNodeOf({}, ownedBy('uid-node'));
+const unowned = btrfsNodeOf();
+
+describe('nodeStateOf', () => {
+  it.each([
+    ['agent live', { agent: 'live', node: nodeOf(), btrfsNode: owned }, 'present'],
+    ['agent live, Node gone', { agent: 'live', node: undefined, btrfsNode: owned }, 'present'],
+    ['agent without a Lease for a moment', { agent: 'unsure', node: undefined, btrfsNode: undefined }, 'present'],
+    ['agent silent', { agent: 'silent', node: nodeOf(), btrfsNode: owned }, 'lost'],
+    ['agent silent, Node gone', { agent: 'silent', node: undefined, btrfsNode: owned }, 'gone'],
+    ['agent silent, Node gone, BtrfsNode too', { agent: 'silent', node: undefined, btrfsNode: undefined }, 'gone'],
+    ['agent silent, there never was a Node', { agent: 'silent', node: undefined, btrfsNode: unowned }, 'lost'],
+    ['agent silent, Node made anew', { agent: 'silent', node: nodeOf('uid-new'), btrfsNode: owned }, 'lost'],
+    ['agent silent, BtrfsNode gone, Node there', { agent: 'silent', node: nodeOf(), btrfsNode: undefined }, 'lost'],
+  ] as const)('%s', (_, facts, state) => {
+    expect(nodeStateOf(facts)).toBe(state);
+  });
+});
+
+describe('decideNode', () => {
+  const marked = btrfsNodeOf({ conditions: [nodeLost()] }, ownedBy('uid-node'));
+  const deleting = btrfsNodeOf({}, { ...ownedBy('uid-node'), deletionTimestamp: '2026-01-01T00:00:00Z' });
+  it.each([
+    ['agent live', { agent: 'live', node: nodeOf(), btrfsNode: owned }, 'none'],
+    ['agent live, Node gone', { agent: 'live', node: undefined, btrfsNode: owned }, 'none'],
+    ['agent silent', { agent: 'silent', node: nodeOf(), btrfsNode: owned }, 'mark-lost'],
+    ['agent silent, marked', { agent: 'silent', node: nodeOf(), btrfsNode: marked }, 'none'],
+    ['agent silent, there never was a Node', { agent: 'silent', node: undefined, btrfsNode: unowned }, 'mark-lost'],
+    ['agent silent, Node gone', { agent: 'silent', node: undefined, btrfsNode: marked }, 'delete'],
+    ['agent silent, Node made anew', { agent: 'silent', node: nodeOf('uid-new'), btrfsNode: owned }, 'delete'],
+    ['agent silent, being deleted', { agent: 'silent', node: undefined, btrfsNode: deleting }, 'none'],
+    ['no BtrfsNode', { agent: 'silent', node: undefined, btrfsNode: undefined }, 'none'],
+  ] as const)('%s', (_, facts, kind) => {
+    expect(decideNode(facts).kind).toBe(kind);
+  });
+});
+
+describe('createLiveness', () => {
+  const key = `op/${agentLeaseName('node-a')}`;
+  const signal = new AbortController().signal;
+
+  function start() {
+    const clock = new ManualClock();
+    const leases = { cached: undefined as Lease | undefined, served: undefined as Lease | undefined };
+    const liveness = createLiveness({
+      namespace: 'op',
+      observer: createLeaseObserver({ clock }),
+      cached: (asked) => (asked === key ? leases.cached : undefined),
+      read: async (asked) => (asked === key ? leases.served : undefined),
+    });
+    return { clock, leases, liveness };
+  }
+
+  const renewed = (at: number): Lease => ({
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { namespace: 'op', name: agentLeaseName('node-a'), uid: 'u', resourceVersion: String(at) },
+    spec: { leaseDurationSeconds: 20, renewTime: `2026-01-01T00:00:${at}.000000Z` },
+  });
+
+  it('takes an agent for live until its Lease has not changed for its duration', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    expect(liveness.stateOf('node-a')).toBe('live');
+    await clock.advance(15_000);
+    leases.cached = renewed(20);
+    expect(liveness.stateOf('node-a')).toBe('live');
+    await clock.advance(19_999);
+    expect([liveness.stateOf('node-a'), liveness.remainingMs('node-a')]).toEqual(['live', 1]);
+    await clock.advance(1);
+    expect([liveness.stateOf('node-a'), liveness.remainingMs('node-a')]).toEqual(['silent', 0]);
+  });
+
+  it('gives an agent without a Lease the usual time', async () => {
+    const { clock, liveness } = start();
+    expect(liveness.stateOf('node-a')).toBe('unsure');
+    await clock.advance(40_000);
+    expect(liveness.stateOf('node-a')).toBe('silent');
+  });
+
+  it('confirm believes what the server has and the cache has not', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    leases.served = renewed(10);
+    liveness.stateOf('node-a');
+    await clock.advance(20_000);
+    expect(await liveness.confirm('node-a', signal)).toBe('silent');
+    leases.served = renewed(30);
+    expect(await liveness.confirm('node-a', signal)).toBe('live');
+  });
+
+  it('leaseChanged names the node only if its agent changed state', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    expect(liveness.leaseChanged(key)).toBeUndefined();
+    expect(liveness.stateOf('node-a')).toBe('live');
+    leases.cached = renewed(20);
+    expect(liveness.leaseChanged(key)).toBeUndefined();
+    leases.cached = undefined;
+    expect(liveness.leaseChanged(key)).toBe('node-a');
+    await clock.advance(60_000);
+    leases.cached = renewed(30);
+    expect(liveness.leaseChanged(key)).toBe('node-a');
+  });
+
+  it('restart gives everybody the full time anew', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    liveness.stateOf('node-a');
+    await clock.advance(30_000);
+    liveness.restart();
+    expect(liveness.stateOf('node-a')).toBe('live');
+    await clock.advance(20_000);
+    expect(liveness.stateOf('node-a')).toBe('silent');
+  });
+});
+
+describe('createOutageWatch', () => {
+  it.each([
+    { title: 'a short outage: no', failuresAtMs: [0, 1_000], backAtMs: 4_000, recovered: 0 },
+    { title: 'a long one: once', failuresAtMs: [0, 1_000, 9_000], backAtMs: 10_000, recovered: 1 },
+    { title: 'none: no', failuresAtMs: [], backAtMs: 60_000, recovered: 0 },
+  ])('$title', async ({ failuresAtMs, backAtMs, recovered }) => {
+    const clock = new ManualClock();
+    let calls = 0;
+    const outage = createOutageWatch(clock, () => calls++);
+    for (const atMs of failuresAtMs) {
+      await clock.advance(atMs - clock.monotonicMs());
+      outage.requestEnded({ code: 0, durationMs: 5 });
+    }
+    await clock.advance(backAtMs - clock.monotonicMs());
+    outage.requestEnded({ code: 200, durationMs: 5 });
+    outage.requestEnded({ code: 500, durationMs: 5 });
+    expect(calls).toBe(recovered);
+  });
+
+  it('counts from when the request that failed was sent', () => {
+    const clock = new ManualClock();
+    let calls = 0;
+    const outage = createOutageWatch(clock, () => calls++);
+    outage.requestEnded({ code: 0, durationMs: 30_000 });
+    outage.requestEnded({ code: 200, durationMs: 5 });
+    expect(calls).toBe(1);
+  });
+});
+
+describe('judge', () => {
+  it.each([
+    [new ApiError(409, 'Conflict', 'x'), 'benign'],
+    [new ApiError(0, 'Unreachable', 'x'), 'transient'],
+    [new ApiError(503, 'ServiceUnavailable', 'x'), 'transient'],
+    [new ApiError(403, 'Forbidden', 'x'), 'transient'],
+    [new ApiError(422, 'Invalid', 'x'), 'bug'],
+    [new TypeError('x'), 'bug'],
+    ['x', 'bug'],
+  ])('%s', (error, kind) => {
+    expect(judge(error)).toBe(kind);
+  });
+});

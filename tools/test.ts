@@ -1,0 +1,85 @@
+// Everything that has to hold before a change is trusted, in one run with one summary: what `make test` runs.
+// Arguments name steps to run; none = all. With --one-line the last line is `N passed, N failed`.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { removeStaleRunDirs } from '../test/cluster/run-dir.ts';
+import { oneLine, readReport, type StepResult, summaryOf } from './test-summary.ts';
+
+const repositoryPath = path.resolve(import.meta.dirname, '..');
+const binPath = path.join(repositoryPath, 'node_modules/.bin');
+const reportsPath = mkdtempSync(path.join(tmpdir(), 'btrfs-operator-reports-'));
+
+interface Step {
+  readonly name: string;
+  readonly command: readonly string[];
+  /** Where count-reporter.ts writes; a step without a report counts as one test. */
+  readonly reportPath?: string;
+}
+
+function vitestStep(name: string): Step {
+  const reportPath = path.join(reportsPath, `${name.replace(' ', '-')}.json`);
+  const reporters = ['--reporter=default', '--reporter=tools/count-reporter.ts'];
+  return { name, command: ['vitest', 'run', '--project', name, ...reporters], reportPath };
+}
+
+const steps: readonly Step[] = [
+  { name: 'lint', command: ['biome', 'check', '--error-on-warnings', '.'] },
+  { name: 'types', command: ['tsc', '--noEmit'] },
+  { name: 'generated files', command: ['node', 'tools/generate.ts', '--check'] },
+  vitestStep('unit'),
+  vitestStep('contract'),
+  vitestStep('integration'),
+];
+
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interrupted = true));
+
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const startedAt = performance.now();
+const results: StepResult[] = [];
+for (const step of steps) {
+  if (interrupted) break;
+  if (wanted.length === 0 || wanted.includes(step.name)) results.push(await runStep(step));
+}
+rmSync(reportsPath, { recursive: true, force: true });
+// A run that ends in order has cleaned up; one that was interrupted or killed may not have.
+await removeStaleRunDirs(tmpdir(), 'btrfs-operator-test-', 'all');
+
+console.log(summaryOf(results, (performance.now() - startedAt) / 1000));
+if (interrupted) console.log('interrupted: not all of it ran');
+const failed = results.some((result) => result.failures.length > 0) || results.every((result) => result.passed === 0);
+if (process.argv.includes('--one-line')) console.log(oneLine(results));
+process.exit(interrupted ? 130 : failed ? 1 : 0);
+
+async function runStep({ name, command, reportPath }: Step): Promise<StepResult> {
+  console.log(`\n=== ${name}: ${command.slice(0, 4).join(' ')}`);
+  const from = performance.now();
+  const exitCode = await run(command, reportPath === undefined ? {} : { COUNT_REPORT: reportPath });
+  const seconds = (performance.now() - from) / 1000;
+  const ok = exitCode === 0;
+  if (reportPath === undefined) {
+    return { name, seconds, passed: ok ? 1 : 0, skipped: [], failures: ok ? [] : [name] };
+  }
+  return { name, seconds, ...readReport(reportPath, exitCode) };
+}
+
+/** The exit code; the command gets our signals, also when it is not in the terminal's foreground group, and if we die. */
+function run([file = '', ...args]: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+  const child = spawn('setpriv', ['--pdeathsig', 'INT', '--', file, ...args], {
+    cwd: repositoryPath,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env, PATH: `${binPath}:${process.env.PATH}` },
+    detached: true, // Ctrl-C reaches it once, through us: two make vitest give up its own cleaning
+  });
+  const forward = () => child.kill('SIGINT');
+  process.on('SIGINT', forward).on('SIGTERM', forward);
+  return new Promise<number>((resolve) => {
+    child.once('error', (error) => {
+      console.error(`${file}: ${error.message}`);
+      resolve(127);
+    });
+    child.once('exit', (code) => resolve(code ?? 1));
+  }).finally(() => process.off('SIGINT', forward).off('SIGTERM', forward));
+}
