@@ -21,7 +21,7 @@ test: prepare ## Lint, types, generated files, unit, contract and integration te
 	@node tools/test.ts
 
 bench: prepare ## Print what the operator costs, against the same raw commands
-	@vitest run --project bench
+	@node test/bench/main.ts
 
 chaos: prepare ## Kill the agent at many random times (long)
 	@vitest run --project chaos

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { runAgent } from './agent/run.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runController } from './controller/run.ts';
@@ -6,6 +7,9 @@ import { SettingsError } from './runtime/settings.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_BAD_SETTINGS = 2;
+
+// Many short commands at once make V8 grow its heap to several times what lives in it, and it never gives that back.
+setFlagsFromString('--optimize-for-size');
 
 process.exit(await main());
 

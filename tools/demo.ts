@@ -31,7 +31,7 @@ async function runDemo(): Promise<number> {
   try {
     cluster = await startDemoCluster(dir);
     const repositoryPath = path.resolve(import.meta.dirname, '..');
-    await tellStory(cluster, createNarrator(repositoryPath, cluster.shellEnvironment, stop.signal), stop.signal);
+    await tellStory(cluster, createNarrator(repositoryPath, cluster.shellEnvironment, stop.signal));
   } catch (error) {
     failure = error;
     if (!stop.signal.aborted) reportFailure(error, cluster);
@@ -58,7 +58,7 @@ function reportFailure(error: unknown, cluster: LocalCluster | undefined): void 
   console.error(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}`);
   for (const operator of cluster === undefined ? [] : [cluster.controller, ...cluster.agents]) {
     console.error(`\nThe end of the log of the ${operator.name}:`);
-    console.error(operator.log().trimEnd().split('\n').slice(-20).join('\n'));
+    for (const line of operator.log().trimEnd().split('\n').slice(-12)) console.error(line.slice(0, 600));
   }
 }
 

@@ -59,6 +59,9 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     const agents = nodeNames.map((nodeName) => startAgent({ ...common, nodeName, rootPath: rootPathOf(nodeName) }));
     operators.push(...agents);
     await Promise.all(operators.map((operator) => operator.ready()));
+    const reports = nodeNames.map((nodeName) => `btrfsnode/${nodeName}`);
+    await controlPlane.kubectl(['wait', '--for=create', '--timeout=30s', ...reports]);
+    await controlPlane.kubectl(['wait', '--for=condition=Ready', '--timeout=30s', ...reports]);
     const shellEnvironment = {
       PATH: `${assetsDir}:${process.env.PATH}`,
       KUBECONFIG: controlPlane.kubeconfigPath,

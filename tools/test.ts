@@ -1,15 +1,16 @@
 // Everything that has to hold before a change is trusted, in one run with one summary: what `make test` runs.
 // Arguments name steps to run; none = all. With --one-line the last line is `N passed, N failed`.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { removeStaleRunDirs } from '../test/cluster/run-dir.ts';
+import { createRunDir, guardRunDir, removeStaleRunDirs } from '../test/cluster/run-dir.ts';
 import { oneLine, readReport, type StepResult, summaryOf } from './test-summary.ts';
 
 const repositoryPath = path.resolve(import.meta.dirname, '..');
 const binPath = path.join(repositoryPath, 'node_modules/.bin');
-const reportsPath = mkdtempSync(path.join(tmpdir(), 'btrfs-operator-reports-'));
+const reportsPath = createRunDir(tmpdir(), 'btrfs-operator-reports-');
+guardRunDir(reportsPath, 'marked');
 
 interface Step {
   readonly name: string;

@@ -8,7 +8,11 @@ export function commandLog(log: Logger, metrics: AgentMetrics): NonNullable<Stor
     const { file, args } = command;
     const failure = outcome instanceof Error ? outcome.failure : undefined;
     const { durationMs, exitCode } = outcome instanceof Error ? outcome.failure : outcome;
-    metrics.commandEnded({ file, outcome: failure === undefined ? 'ok' : failure.timedOut ? 'timeout' : 'failed', durationMs });
+    metrics.commandEnded({
+      file,
+      outcome: failure === undefined ? 'ok' : failure.timedOut ? 'timeout' : 'failed',
+      durationMs,
+    });
     log.debug({ command: file, args, exitCode, durationMs, stderr: failure?.stderrTail }, 'command ended');
   };
 }

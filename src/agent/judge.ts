@@ -1,5 +1,4 @@
-import { isConflict } from '../kube/errors.ts';
-import { ApiError } from '../kube/errors.ts';
+import { ApiError, isConflict } from '../kube/errors.ts';
 import type { FailureKind } from '../runtime/outcome.ts';
 import { StorageError } from '../storage/errors.ts';
 

@@ -5,7 +5,8 @@ import { createLeaseObserver } from '../kube/lease.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
-import { createResourceClient, type ResourceClient, type ResourceType } from '../kube/resource-client.ts';
+import { createResourceClient, type ResourceClient } from '../kube/resource-client.ts';
+import type { ResourceType } from '../kube/resource-type.ts';
 import { type Lease, leaseType, type Node, nodeType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -77,6 +78,7 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
   const liveness = createLiveness({
     namespace,
     observer: createLeaseObserver({ clock }),
+    clock,
     cached: (key) => leases.get(key),
     read: (key, signal) => clients.leases.get(key, { signal }),
   });

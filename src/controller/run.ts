@@ -14,7 +14,6 @@ import { startReconciler } from '../runtime/reconciler.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { judge } from './judge.ts';
 import { createNodeReconcile } from './nodes/reconcile.ts';
-import { createOutageWatch } from './outage-watch.ts';
 import { createTriggers, type Triggers } from './triggers.ts';
 import { createVolumeReconcile } from './volumes/reconcile.ts';
 
@@ -32,13 +31,9 @@ export async function runController(config: ControllerConfig, signal: AbortSigna
   const log = createLogger(config);
   const metrics = createMetrics();
   let cluster: Cluster | undefined;
-  const outage = createOutageWatch(systemClock, () => cluster?.liveness.restart());
   const transport = createTransport(loadKubeConfig({ kubeconfigPath: config.kubeconfig }), {
     userAgent: `btrfs-operator/${version} (controller)`,
-    onRequest(request) {
-      metrics.requestEnded(request);
-      outage.requestEnded(request);
-    },
+    onRequest: metrics.requestEnded,
   });
   // Who stands by is ready: it is as fit as it can be.
   const ready = [{ name: 'caches', check: () => cluster?.complaint() }];

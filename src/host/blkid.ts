@@ -15,7 +15,7 @@ export async function probeContent(run: Run, path: string): Promise<string | und
   return parseBlkidExport(stdout);
 }
 
-/** Parses `blkid -p -o export` of util-linux 2.38: `TYPE=ext4` for a filesystem, `PTTYPE=gpt` for a partition table. */
+/** Parses `blkid -p -o export` of util-linux 2.38: `TYPE=ext4` for a filesystem, `PTTYPE=gpt` for a partition table; undefined without either. */
 export function parseBlkidExport(stdout: string): string | undefined {
   const fields = new Map(stdout.split('\n').map((line) => line.split('=', 2) as [string, string]));
   return fields.get('TYPE') ?? fields.get('PTTYPE');

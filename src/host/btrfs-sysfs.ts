@@ -22,12 +22,10 @@ export async function countDeviceErrors(filesystemUUID: string): Promise<number>
   return texts.reduce((sum, text) => sum + parseErrorStats(text ?? ''), 0);
 }
 
-/** Parses `write_errs 0\nread_errs 0\n…` (kernel 5.14). */
+/** Parses `write_errs 0\nread_errs 0\n…` (kernel 5.14); `invalid` while the counters are not there counts as none. */
 export function parseErrorStats(text: string): number {
-  return text
-    .split('\n')
-    .map((line) => Number(line.split(' ')[1] ?? 0))
-    .reduce((sum, count) => sum + count, 0);
+  const counts = [...text.matchAll(/^\w+ (\d+)$/gm)].map(([, count]) => Number(count));
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 async function orAbsent<T>(reading: Promise<T>): Promise<T | undefined> {

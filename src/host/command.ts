@@ -47,9 +47,20 @@ export class CommandError extends Error {
 }
 
 function describeFailure(command: Command, failure: CommandFailure): string {
-  const what = [command.file, ...command.args].join(' ');
+  const what = printable([command.file, ...command.args].join(' '));
   if (failure.timedOut) return `${what}: no end after ${command.timeoutMs / 1000} s`;
   if (failure.aborted) return `${what}: aborted`;
-  const how = failure.signal === undefined ? `exit code ${failure.exitCode ?? 'unknown'}` : `ended by ${failure.signal}`;
+  const how =
+    failure.signal === undefined ? `exit code ${failure.exitCode ?? 'unknown'}` : `ended by ${failure.signal}`;
   return failure.stderrTail === '' ? `${what}: ${how}` : `${what}: ${how}: ${failure.stderrTail}`;
+}
+
+/** One line that a terminal shows as it is: no control characters, none that turn the direction of writing. */
+export function printable(text: string): string {
+  return text
+    .split('\n')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .join('; ')
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '');
 }

@@ -1,4 +1,5 @@
 import type { Run } from './command.ts';
+import { UnexpectedOutputError } from './unexpected-output.ts';
 
 /** These touch managed mounts, which may hang: a command can be given up, a thread of Node's own pool can't. */
 const TIMEOUT_MS = 30_000;
@@ -20,16 +21,21 @@ export async function ensureDirectory(run: Run, path: string, owner: Owner): Pro
   });
 }
 
-/** Owner and mode of a path, or undefined if there is nothing. */
+/** Owner and mode of a path. Throws CommandError if there is nothing. */
 export async function readOwner(run: Run, path: string): Promise<Owner> {
   const { stdout } = await run({ file: 'stat', args: ['--format=%u %g %a', '--', path], timeoutMs: TIMEOUT_MS });
   return parseOwner(stdout);
 }
 
+/**
+ * Parses `1000 1000 2755`. Special bits are left out: who owns the directory may set them (a setgid directory is an
+ * ordinary thing), and `install --mode` does not clear them.
+ */
 export function parseOwner(stdout: string): Owner {
-  const match = stdout.trim().match(/^(\d+) (\d+) ([0-7]{1,5})$/);
-  if (match === null) throw new TypeError(`stat: unexpected output ${JSON.stringify(stdout)}`);
-  return { uid: Number(match[1]), gid: Number(match[2]), mode: (match[3] ?? '').padStart(4, '0') };
+  const match = stdout.match(/^(\d+) (\d+) ([0-7]{1,4})\n?$/);
+  if (match === null) throw new UnexpectedOutputError('stat', stdout);
+  const mode = Number.parseInt(match[3] ?? '', 8) & 0o777;
+  return { uid: Number(match[1]), gid: Number(match[2]), mode: mode.toString(8).padStart(4, '0') };
 }
 
 /** Size in bytes of the filesystem mounted at `path` (statfs: blocks × fragment size). */
@@ -39,8 +45,13 @@ export async function readFilesystemSize(run: Run, path: string): Promise<number
     args: ['--file-system', '--format=%S %b', '--', path],
     timeoutMs: TIMEOUT_MS,
   });
-  const match = stdout.trim().match(/^(\d+) (\d+)$/);
-  if (match === null) throw new TypeError(`stat --file-system: unexpected output ${JSON.stringify(stdout)}`);
+  return parseFilesystemSize(stdout);
+}
+
+/** Parses `4096 262144`: fragment size and blocks. */
+export function parseFilesystemSize(stdout: string): number {
+  const match = stdout.match(/^(\d+) (\d+)\n?$/);
+  if (match === null) throw new UnexpectedOutputError('stat --file-system', stdout);
   return Number(match[1]) * Number(match[2]);
 }
 

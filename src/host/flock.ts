@@ -11,7 +11,11 @@ export async function lockFile(path: string, flags: string, options: RunOptions)
   const file = await open(path, flags, 0o600);
   try {
     const run = createRun({ ...options, fenceFd: file.fd });
-    await run({ file: 'flock', args: ['--exclusive', '--nonblock', '--conflict-exit-code', '75', '3'], timeoutMs: 30_000 });
+    await run({
+      file: 'flock',
+      args: ['--exclusive', '--nonblock', '--conflict-exit-code', '75', '3'],
+      timeoutMs: 30_000,
+    });
     return file;
   } catch (error) {
     await file.close();

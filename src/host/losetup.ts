@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import type { Run } from './command.ts';
+import { UnexpectedOutputError } from './unexpected-output.ts';
 
 const TIMEOUT_MS = 30_000;
 
@@ -42,10 +43,13 @@ export async function listLoopDevices(run: Run): Promise<readonly LoopDevice[]> 
   return parseLoopDevices(stdout);
 }
 
-/** Parses `losetup --list --json` of util-linux 2.38 to 2.41 (`"back-maj:min": "   254:0  "` is padded); no device prints nothing. */
+/**
+ * Parses `losetup --list --json` of util-linux 2.38 (`"back-maj:min": "   254:0  "` is padded); no device prints nothing.
+ * Throws {@link UnexpectedOutputError}.
+ */
 export function parseLoopDevices(stdout: string): readonly LoopDevice[] {
   if (stdout.trim() === '') return [];
-  return listing.parse(JSON.parse(stdout)).loopdevices.flatMap((device) => {
+  return parseListing(stdout).loopdevices.flatMap((device) => {
     const backingDevice = device['back-maj:min']?.trim();
     // A device that was detached while the list was made has no backing file any more.
     if (backingDevice === undefined || device['back-ino'] === null) return [];
@@ -60,6 +64,14 @@ export function parseLoopDevices(stdout: string): readonly LoopDevice[] {
       },
     ];
   });
+}
+
+function parseListing(stdout: string): z.infer<typeof listing> {
+  try {
+    return listing.parse(JSON.parse(stdout));
+  } catch (cause) {
+    throw new UnexpectedOutputError('losetup --list --json', stdout, { cause });
+  }
 }
 
 export interface AttachOptions {

@@ -9,6 +9,7 @@ export interface FormatOptions {
 /** Wanted and not vital; the default of btrfs-progs since 5.15, unknown before 5.9. */
 const BEST_EFFORT_ARGS = ['--runtime-features', 'free-space-tree'] as const;
 
+/** Arguments of mkfs.btrfs; forced: it asks nothing about what is on the device. */
 export function mkfsArgs(device: string, options: FormatOptions, bestEffort: readonly string[]): readonly string[] {
   return [
     '--force',
@@ -36,9 +37,14 @@ export async function makeFilesystem(run: Run, device: string, options: FormatOp
   try {
     await mkfs(BEST_EFFORT_ARGS);
   } catch (error) {
-    if (!(error instanceof CommandError) || error.failure.timedOut || error.failure.aborted) throw error;
-    await mkfs([]).catch(() => {
-      throw error;
+    if (!wasRefused(error)) throw error;
+    await mkfs([]).catch((second: unknown) => {
+      throw wasRefused(second) ? error : second;
     });
   }
+}
+
+/** The tool came to its end and said no; it was not given up on the way. */
+function wasRefused(error: unknown): boolean {
+  return error instanceof CommandError && !error.failure.timedOut && !error.failure.aborted;
 }

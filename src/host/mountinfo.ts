@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { UnexpectedOutputError } from './unexpected-output.ts';
 
 /** One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)): the kernel's own table, read without touching any filesystem. */
 export interface Mount {
@@ -16,7 +17,7 @@ export interface Mount {
   readonly superOptions: readonly string[];
 }
 
-/** All mounts of this process's mount namespace, in the order of mounting. */
+/** All mounts of this process's mount namespace; of several at one place the one that is seen comes last. */
 export async function readMounts(): Promise<readonly Mount[]> {
   return parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
 }
@@ -24,6 +25,7 @@ export async function readMounts(): Promise<readonly Mount[]> {
 /**
  * Parses lines such as
  * `36 35 0:32 /.btrfs-operator /var/lib/x rw,noatime shared:1 - btrfs /dev/loop0 rw,compress=zstd:3,subvolid=256,subvol=/…`.
+ * Throws {@link UnexpectedOutputError} on any other: a table that is half understood must not show a mount as absent.
  */
 export function parseMountinfo(text: string): readonly Mount[] {
   return text
@@ -32,29 +34,24 @@ export function parseMountinfo(text: string): readonly Mount[] {
     .map(parseLine);
 }
 
+/** Any number of optional fields, such as `shared:1`, comes before the ` - `. A source may be empty. */
+const LINE = /^(\d+) (\d+) (\d+:\d+) (\S+) (\S+) (\S+)(?: \S+)*? - (\S+) (\S*) (\S+)$/;
+
 function parseLine(line: string): Mount {
-  const [head, tail] = splitOnce(line, ' - ');
-  const [id, parentId, device, root, mountPoint, options] = head.split(' ');
-  const [fsType, source, superOptions] = tail.split(' ');
-  if (id === undefined || parentId === undefined || mountPoint === undefined || fsType === undefined) {
-    throw new TypeError(`mountinfo: unexpected line ${JSON.stringify(line)}`);
-  }
+  const match = LINE.exec(line);
+  if (match === null) throw new UnexpectedOutputError('/proc/self/mountinfo', line);
+  const [, id, parentId, device = '', root = '', mountPoint = '', options = '', fsType = '', source = ''] = match;
   return {
     id: Number(id),
     parentId: Number(parentId),
-    device: device ?? '',
-    root: unescapeOctal(root ?? ''),
+    device,
+    root: unescapeOctal(root),
     mountPoint: unescapeOctal(mountPoint),
-    options: (options ?? '').split(','),
+    options: options.split(','),
     fsType,
-    source: unescapeOctal(source ?? ''),
-    superOptions: (superOptions ?? '').split(','),
+    source: unescapeOctal(source),
+    superOptions: (match[9] ?? '').split(','),
   };
-}
-
-function splitOnce(text: string, separator: string): readonly [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
 /** The kernel writes space, tab, newline and backslash as `\040`, `\011`, `\012`, `\134`. */
@@ -67,7 +64,10 @@ export function mountAt(mounts: readonly Mount[], path: string): Mount | undefin
   return mounts.findLast((mount) => mount.mountPoint === path);
 }
 
-/** Value of `name=value` among mount or super options, `''` for a bare flag, `undefined` if absent. */
+/**
+ * Value of `name=value` among mount or super options, `''` for a bare flag, `undefined` if absent. The first one counts:
+ * `subvol=` comes last in btrfs's list, and a name in a foreign filesystem may hold commas.
+ */
 export function optionValue(options: readonly string[], name: string): string | undefined {
   for (const option of options) {
     if (option === name) return '';

@@ -1,5 +1,5 @@
 import { execa, type Options } from 'execa';
-import { type Command, CommandError, type CommandFailure, type CommandResult, type Run } from './command.ts';
+import { type Command, CommandError, type CommandFailure, type CommandResult, printable, type Run } from './command.ts';
 
 /** How long a child has between SIGTERM and SIGKILL, and how long after SIGKILL it counts as stuck in the kernel. */
 const KILL_AFTER_MS = 2_000;
@@ -33,13 +33,16 @@ export function createRun(options: RunOptions): Run {
 }
 
 async function runOnce(command: Command, options: RunOptions): Promise<CommandResult | CommandError> {
+  // NOTE: execa would start the child all the same, and a short one ends before the signal reaches it.
+  if (options.signal?.aborted) return failureOf(command, { aborted: true, durationMs: 0 });
   const startedAt = performance.now();
   const since = () => Math.round(performance.now() - startedAt);
   const child = execa(command.file, command.args, execaOptions(command, options));
   // NOTE: a child that outlives its deadline rejects long after nobody listens.
   child.catch(() => undefined);
 
-  const result = await Promise.race([child, deadline(command.timeoutMs, options.signal)]);
+  using stuck = stuckAfter(command.timeoutMs, options.signal);
+  const result = await Promise.race([child, stuck.promise]);
   if (result === 'stuck') {
     const aborted = options.signal?.aborted === true;
     return failureOf(command, { timedOut: !aborted, aborted, stillRunning: true, durationMs: since() });
@@ -53,7 +56,9 @@ async function runOnce(command: Command, options: RunOptions): Promise<CommandRe
   return failureOf(command, {
     exitCode: result.exitCode,
     signal: result.signal,
-    stderrTail: printableTail(stderr || stdout || result.originalMessage || ''),
+    stderrTail: result.isMaxBuffer
+      ? `more than ${MAX_OUTPUT_BYTES} bytes of output`
+      : printableTail(stderr || stdout || result.originalMessage || ''),
     timedOut: result.timedOut,
     aborted: result.isCanceled,
     durationMs: done.durationMs,
@@ -64,7 +69,12 @@ function execaOptions(command: Command, options: RunOptions) {
   return {
     reject: false,
     // An integer is a descriptor to inherit; execa's types know it for the first three only.
-    stdio: ['ignore', 'pipe', 'pipe', ...(options.fenceFd === undefined ? [] : [options.fenceFd as unknown as 'inherit'])],
+    stdio: [
+      'ignore',
+      'pipe',
+      'pipe',
+      ...(options.fenceFd === undefined ? [] : [options.fenceFd as unknown as 'inherit']),
+    ],
     env: { LC_ALL: 'C', PATH: options.commandPath },
     extendEnv: false,
     timeout: command.timeoutMs,
@@ -76,14 +86,18 @@ function execaOptions(command: Command, options: RunOptions) {
 }
 
 /** Resolves `'stuck'` when the child should have been dead for a while: after its timeout or after the abort. */
-function deadline(timeoutMs: number, signal: AbortSignal | undefined): Promise<'stuck'> {
-  return new Promise((resolve) => {
-    const stuck = () => resolve('stuck');
-    setTimeout(stuck, timeoutMs + STUCK_AFTER_MS).unref();
-    const onAbort = () => setTimeout(stuck, STUCK_AFTER_MS).unref();
-    if (signal?.aborted) onAbort();
-    else signal?.addEventListener('abort', onAbort, { once: true });
-  });
+function stuckAfter(timeoutMs: number, signal: AbortSignal | undefined): Disposable & { promise: Promise<'stuck'> } {
+  const { promise, resolve } = Promise.withResolvers<'stuck'>();
+  const timers = [setTimeout(resolve, timeoutMs + STUCK_AFTER_MS, 'stuck')];
+  const onAbort = () => void timers.push(setTimeout(resolve, STUCK_AFTER_MS, 'stuck'));
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return {
+    promise,
+    [Symbol.dispose]() {
+      for (const timer of timers) clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    },
+  };
 }
 
 function failureOf(command: Command, failure: Partial<CommandFailure> & { durationMs: number }): CommandError {
@@ -104,13 +118,7 @@ function textOf(output: unknown): string {
 
 /** The end of a tool's output made safe for a condition: one line, no control characters, 256 bytes at most. */
 export function printableTail(text: string): string {
-  const line = text
-    .split('\n')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
-    .join('; ')
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: stripping them is the point
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '');
+  const line = printable(text);
   const bytes = Buffer.from(line, 'utf8');
   if (bytes.length <= STDERR_TAIL_BYTES) return line;
   return bytes

@@ -75,8 +75,7 @@ export function spaceOf(figures: AllocationFigures, sizeBytes: number): Space {
   const allocated = data.diskTotalBytes + metadata.diskTotalBytes + system.diskTotalBytes;
   const unallocatedBytes = Math.max(0, sizeBytes - allocated);
   const metadataFree = metadata.totalBytes - metadata.usedBytes;
-  const exhausted =
-    unallocatedBytes <= RESERVED_BYTES && metadataFree < METADATA_EXHAUSTED_BYTES + globalReserveBytes;
+  const exhausted = unallocatedBytes <= RESERVED_BYTES && metadataFree < METADATA_EXHAUSTED_BYTES + globalReserveBytes;
   return {
     dataTotal: data.diskTotalBytes,
     dataUsed: data.diskUsedBytes,
@@ -86,6 +85,8 @@ export function spaceOf(figures: AllocationFigures, sizeBytes: number): Space {
     systemUsed: system.diskUsedBytes,
     unallocatedBytes,
     usedBytes: data.diskUsedBytes + metadata.diskUsedBytes + system.diskUsedBytes,
-    freeBytes: exhausted ? 0 : data.diskTotalBytes - data.diskUsedBytes + Math.max(0, unallocatedBytes - RESERVED_BYTES),
+    freeBytes: exhausted
+      ? 0
+      : data.diskTotalBytes - data.diskUsedBytes + Math.max(0, unallocatedBytes - RESERVED_BYTES),
   };
 }

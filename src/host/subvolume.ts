@@ -1,4 +1,5 @@
 import type { Run } from './command.ts';
+import { UnexpectedOutputError } from './unexpected-output.ts';
 
 const TIMEOUT_MS = 60_000;
 
@@ -18,13 +19,13 @@ export async function showSubvolume(run: Run, path: string): Promise<Subvolume> 
   return parseSubvolumeShow(stdout);
 }
 
-/** Parses `btrfs subvolume show` (btrfs-progs 5.x to 6.x): `\tUUID: \t\t\t0c29…` and `\tSubvolume ID: \t\t256`. */
+/** Parses `\tUUID: \t\t\t0c29…` and `\tSubvolume ID: \t\t256` (btrfs-progs 6.2). Throws {@link UnexpectedOutputError}. */
 export function parseSubvolumeShow(stdout: string): Subvolume {
   const field = (name: string) => stdout.match(new RegExp(`^\\s*${name}:\\s+(\\S+)\\s*$`, 'm'))?.[1];
   const id = Number(field('Subvolume ID'));
   const uuid = field('UUID');
   if (!Number.isSafeInteger(id) || uuid === undefined || !/^[0-9a-f-]{36}$/.test(uuid)) {
-    throw new TypeError('btrfs subvolume show: no subvolume id and uuid in the output');
+    throw new UnexpectedOutputError('btrfs subvolume show', stdout);
   }
   return { id, uuid };
 }

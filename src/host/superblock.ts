@@ -19,6 +19,7 @@ export async function readSuperblock(imagePath: string): Promise<Superblock | un
   return bytesRead < LENGTH ? undefined : parseSuperblock(block);
 }
 
+/** Reads the 4096 bytes of a superblock; undefined if they don't have its magic. The checksum is left to the kernel. */
 export function parseSuperblock(block: Buffer): Superblock | undefined {
   if (block.toString('latin1', 0x40, 0x48) !== MAGIC) return undefined;
   const hex = block.toString('hex', 0x20, 0x30);

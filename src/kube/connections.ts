@@ -4,9 +4,15 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { Agent, type buildConnector, type Dispatcher, ProxyAgent } from 'undici';
 import { ApiError } from './errors.ts';
 
-/** How often the files behind the configuration (token, CA, client certificate) are read again, as client-go does for tokens. */
+/**
+ * How often the files behind the configuration (token, CA, client certificate) are read again, as client-go does for
+ * tokens.
+ */
 const CREDENTIALS_MAX_AGE_MS = 10_000;
-/** Connections for everything but watches: enough for parallel passes, and a fleet of agents stays cheap for the server. */
+/**
+ * Connections for everything but watches: enough for parallel passes, and a fleet of agents stays cheap for the
+ * server.
+ */
 const MAX_CONNECTIONS = 8;
 const HEADERS_TIMEOUT_MS = 30_000;
 

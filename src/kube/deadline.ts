@@ -1,4 +1,7 @@
-/** A signal that aborts when a time is over or an outer signal aborts, whichever is first. Dispose of it to leave no timer and no listener. */
+/**
+ * A signal that aborts when a time is over or an outer signal aborts, whichever is first. Dispose of it to leave no
+ * timer and no listener.
+ */
 export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
   /** True if the time was over (and the outer signal was not first). */
@@ -7,7 +10,10 @@ export interface Deadline extends Disposable {
   extend(): void;
 }
 
-/** Starts the time now. By hand instead of `AbortSignal.any`, which lets a long-lived outer signal collect one entry per request. */
+/**
+ * Starts the time now. By hand instead of `AbortSignal.any`, which lets a long-lived outer signal collect one entry
+ * per request.
+ */
 export function startDeadline(timeoutMs: number, outer?: AbortSignal): Deadline {
   const controller = new AbortController();
   let expired = false;

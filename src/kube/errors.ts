@@ -8,7 +8,7 @@ export interface ApiErrorOptions extends ErrorOptions {
 }
 
 /**
- * A request that the API server refused, or that got no usable answer (code 0, reason `Timeout`, `Unreachable`,
+ * A request that the API server refused, or that got no usable answer (code 0, reason `Timeout`, `Silence`, `Unreachable`,
  * `InvalidResponse` or `CredentialsUnavailable`). The message holds no header and of the body only the Status message.
  */
 export class ApiError extends Error {
@@ -35,7 +35,10 @@ interface StatusLike {
   readonly details?: { readonly retryAfterSeconds?: unknown } | null;
 }
 
-/** The error of a metav1.Status (an answer's body or an in-stream ERROR event); anything else is named by its code alone. */
+/**
+ * The error of a metav1.Status (an answer's body or an in-stream ERROR event); anything else is named by its code
+ * alone.
+ */
 export function apiErrorOf(what: string, code: number, status: unknown, retryAfterMs?: number): ApiError {
   const { reason, message, details } = (typeof status === 'object' && status !== null ? status : {}) as StatusLike;
   const name = typeof reason === 'string' && reason !== '' ? reason : (REASON_OF_CODE[code] ?? 'Unknown');
@@ -66,7 +69,10 @@ function cleanText(text: string): string {
   return oneLine.length <= MAX_MESSAGE_LENGTH ? oneLine : `${oneLine.slice(0, MAX_MESSAGE_LENGTH)}…`;
 }
 
-/** Milliseconds a `Retry-After` header (RFC 9110, seconds or an HTTP date) asks for; undefined if there is none or it is nonsense. */
+/**
+ * Milliseconds a `Retry-After` header (RFC 9110, seconds or an HTTP date) asks for; undefined if there is none or it
+ * is nonsense.
+ */
 export function parseRetryAfter(header: string | undefined, now: Date): number | undefined {
   if (header === undefined || header.trim() === '') return undefined;
   const seconds = Number(header);
@@ -79,7 +85,9 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.code === 404;
 }
 
-/** The object changed meanwhile, or a field belongs to another manager: read again. A name that is taken is not this. */
+/**
+ * The object changed meanwhile, or a field belongs to another manager: read again. A name that is taken is not this.
+ */
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.code === 409 && error.reason !== 'AlreadyExists';
 }

@@ -29,8 +29,8 @@ export interface EventSubject {
 
 export interface EventRecorder {
   /**
-   * Sends an events.k8s.io/v1 Event in the background; never throws and never waits. Repetitions within 10 minutes become a
-   * count; what exceeds 25 events of one object plus one each 300 s is dropped. A note is cut at 1024 bytes.
+   * Sends an events.k8s.io/v1 Event in the background; never throws and never waits. Repetitions within 10 minutes
+   * become a count; what exceeds 25 events of one object plus one each 300 s is dropped. A note is cut at 1024 bytes.
    */
   record(subject: EventSubject, type: 'Normal' | 'Warning', reason: string, action: string, note: string): void;
   /** Resolves when everything recorded so far was sent or has failed. */

@@ -10,7 +10,10 @@ import type { Transport } from './transport.ts';
 export interface LeaderElectionTimings {
   /** How long others wait after the last renewal they saw before they take over: 15 s. */
   readonly leaseDurationMs: number;
-  /** Without a renewal for so long the leader gives up; less than the lease's duration by the time its work needs to stop: 10 s. */
+  /**
+   * Without a renewal for so long the leader gives up; less than the lease's duration by the time its work needs to
+   * stop: 10 s.
+   */
   readonly renewDeadlineMs: number;
   /** Between two tries: 2 s, up to a fifth more. */
   readonly retryPeriodMs: number;
@@ -31,17 +34,21 @@ export interface LeaderElectionOptions {
   readonly identity: string;
   readonly clock?: Clock;
   readonly log: Logger;
-  /** Ends the candidacy; a leader stops its work, goes on renewing until that has ended, and then releases the Lease. */
+  /**
+   * Ends the candidacy; a leader stops its work, goes on renewing until that has ended, and then releases the Lease.
+   */
   readonly signal: AbortSignal;
-  /** The leader's work, until its signal aborts. If it ends before, the Lease is released; what it throws is thrown on. */
+  /**
+   * The leader's work, until its signal aborts. If it ends before, the Lease is released; what it throws is thrown on.
+   */
   readonly onStartedLeading: (signal: AbortSignal) => Promise<void>;
   readonly timings?: Partial<LeaderElectionTimings>;
 }
 
 /**
- * Waits to become leader, leads, and returns: `stopped` after the signal or the end of the work, with the Lease released; `lost`
- * when the Lease is another's or couldn't be renewed in time (a stalled event loop counts). On `lost` the work's signal is aborted
- * but the work may still be running: the process has to exit.
+ * Waits to become leader, leads, and returns: `stopped` after the signal or the end of the work, with the Lease
+ * released; `lost` when the Lease is another's or couldn't be renewed in time (a stalled event loop counts). On `lost`
+ * the work's signal is aborted but the work may still be running: the process has to exit.
  */
 export async function runLeaderElection(options: LeaderElectionOptions): Promise<'stopped' | 'lost'> {
   const elector = new Elector(options);

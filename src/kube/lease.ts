@@ -67,8 +67,8 @@ function leaseDraft(options: LeaseRenewalOptions, acquiredAt: Date, renewedAt: D
 export type LeaseState = 'unknown' | 'live' | 'expired';
 
 /**
- * Judges Leases by the local monotonic time since their record was last seen to change, never by comparing clocks. So one
- * that just started calls no Lease expired before it has seen it unchanged for its full duration.
+ * Judges Leases by the local monotonic time since their record was last seen to change, never by comparing clocks. So
+ * one that just started calls no Lease expired before it has seen it unchanged for its full duration.
  */
 export interface LeaseObserver {
   /** Takes note of a Lease as it is now, or that there is none under the key; call with every change seen. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { type KubeObject, keyOf, type ObjectMeta } from './object.ts';
-import type { ResourceType } from './resource-client.ts';
+import type { ResourceType } from './resource-type.ts';
 
 export type Change<T> =
   | { readonly kind: 'added'; readonly object: T; readonly previous?: undefined }
@@ -14,12 +14,18 @@ export interface ObjectStoreOptions<T> {
   readonly onChange: (change: Change<T>) => void;
 }
 
-/** The objects of one kind as last seen, and the one place that tells what changed. Takes raw JSON, keeps parsed objects. */
+/**
+ * The objects of one kind as last seen, and the one place that tells what changed. Takes raw JSON, keeps parsed
+ * objects.
+ */
 export interface ObjectStore<T> {
   get(key: string): T | undefined;
   values(): Iterable<T>;
   readonly size: number;
-  /** Takes over a raw object and returns its key; undefined if it has none. One that can't be parsed keeps what was known. */
+  /**
+   * Takes over a raw object and returns its key; undefined if it has none. One that can't be parsed keeps what was
+   * known.
+   */
   upsert(raw: unknown): string | undefined;
   remove(raw: unknown): void;
   /** Removes whatever is not among the keys: what a new list no longer has. */

@@ -16,8 +16,8 @@ export interface Reconnect {
 }
 
 /**
- * What to do after failure number `failures` (from 1) in a row. A version that is too old means a new list, at once the first
- * time; else a jittered exponential pause, longer if the server asks for it.
+ * What to do after failure number `failures` (from 1) in a row. A version that is too old means a new list, at once
+ * the first time; else a jittered exponential pause, longer if the server asks for it.
  */
 export function decideReconnect(error: unknown, failures: number, timings: ReconnectTimings): Reconnect {
   if (isGone(error) && failures === 1) return { delayMs: 0, relist: true };
@@ -27,7 +27,10 @@ export function decideReconnect(error: unknown, failures: number, timings: Recon
   return { delayMs: Math.max(backoffMs(failures, timings), askedMs), relist: mustRelist(error) };
 }
 
-/** The pause after the server closed a watch: none to speak of, unless it does so again and again without an event between. */
+/**
+ * The pause after the server closed a watch: none to speak of, unless it does so again and again without an event
+ * between.
+ */
 export function pauseAfterClose(earlyCloses: number, timings: ReconnectTimings): number {
   if (earlyCloses === 0) return Math.random() * timings.minBackoffMs;
   return Math.min(backoffMs(earlyCloses, timings), timings.maxEarlyCloseMs);
@@ -41,7 +44,8 @@ function backoffMs(failures: number, timings: ReconnectTimings): number {
 
 /**
  * True if the resource version itself may be what failed: too old (410), refused (4xx), newer than what the server has
- * (504, after etcd was restored), or unreadable events after it. Overload, lost connections and lacking permission aren't.
+ * (504, after etcd was restored), or unreadable events after it. Overload, lost connections and lacking permission
+ * aren't.
  */
 function mustRelist(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;

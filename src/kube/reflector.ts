@@ -1,12 +1,13 @@
 import type { Logger } from 'pino';
 import { type Clock, systemClock } from './clock.ts';
 import { settledOrAborted } from './deadline.ts';
-import { isGone } from './errors.ts';
+import { ApiError, isGone } from './errors.ts';
 import type { KubeObject } from './object.ts';
 import { type Change, createObjectStore, type ObjectStore } from './object-store.ts';
 import { decideReconnect, pauseAfterClose, type ReconnectTimings, refusesStreamingList } from './reconnect.ts';
-import { listPages, PAGE_SIZE, type ResourceType } from './resource-client.ts';
+import { listPages, PAGE_SIZE } from './resource-client.ts';
 import { collectionPath } from './resource-path.ts';
+import type { ResourceType } from './resource-type.ts';
 import type { Transport } from './transport.ts';
 import { endsInitialList, versionOf, type WatchEvent, watchEvents } from './watch.ts';
 
@@ -164,7 +165,9 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
     this.#failures++;
     const { delayMs, relist } = decideReconnect(error, this.#failures, this.#timings);
     if (relist) this.#resourceVersion = undefined;
-    log.warn({ kind: type.kind, err: error, relist, failures: this.#failures, delayMs }, 'watch failed');
+    // A kind in which nothing happens may be silent for longer than bookmarks should take.
+    const level = error instanceof ApiError && error.reason === 'Silence' ? 'debug' : 'warn';
+    log[level]({ kind: type.kind, err: error, relist, failures: this.#failures, delayMs }, 'watch failed');
     return delayMs;
   }
 

@@ -1,21 +1,11 @@
 import { ApiError, isGone, isNotFound } from './errors.ts';
 import { keyOf, type ObjectMeta } from './object.ts';
 import { collectionPath, objectPath } from './resource-path.ts';
+import type { ResourceType } from './resource-type.ts';
 import { APPLY_PATCH, JSON_PATCH, MERGE_PATCH, type Query, type Transport } from './transport.ts';
 
 /** Objects a page of a list holds: 12 MB of 5,000 objects never stand in memory at once. */
 export const PAGE_SIZE = 500;
-
-/** How a kind is found in the API and read from JSON. */
-export interface ResourceType<T> {
-  /** `v1` or `group/version`. */
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly namespaced: boolean;
-  /** Throws on an object that is not of this kind or can't be used; a reflector then skips that object alone. */
-  parse(raw: unknown): T;
-}
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -34,7 +24,9 @@ export interface ListOptions extends CallOptions {
 
 export interface ApplyOptions extends CallOptions {
   readonly fieldManager: string;
-  /** Takes fields over from other managers instead of failing with a conflict; true if absent, as controllers should. */
+  /**
+   * Takes fields over from other managers instead of failing with a conflict; true if absent, as controllers should.
+   */
   readonly force?: boolean;
 }
 
@@ -66,7 +58,10 @@ export interface ResourceClient<T> {
   create<D extends Draft>(object: D, options?: CallOptions): Promise<T>;
   /** PUT; a conflict if the object's resourceVersion is no longer the current one. */
   update<D extends Draft>(object: D, options?: CallOptions): Promise<T>;
-  /** Server-side apply: the fields given are ours, those given before and no longer are removed. Changes nothing if nothing differs. */
+  /**
+   * Server-side apply: the fields given are ours, those given before and no longer are removed. Changes nothing if
+   * nothing differs.
+   */
   apply<D extends Draft>(object: D, options: ApplyOptions): Promise<T>;
   /** {@link apply} on the status subresource. */
   applyStatus<D extends Draft>(object: D, options: ApplyOptions): Promise<T>;
@@ -191,7 +186,10 @@ export interface Page {
   readonly resourceVersion: string;
 }
 
-/** A list page by page, items as raw JSON with apiVersion and kind filled in. Throws an ApiError that `isGone` if it took too long. */
+/**
+ * A list page by page, items as raw JSON with apiVersion and kind filled in. Throws an ApiError that `isGone` if it
+ * took too long.
+ */
 export async function* listPages(
   transport: Transport,
   type: ResourceType<unknown>,

@@ -1,5 +1,5 @@
 import { parseKey } from './object.ts';
-import type { ResourceType } from './resource-client.ts';
+import type { ResourceType } from './resource-type.ts';
 
 type Located = Pick<ResourceType<unknown>, 'apiVersion' | 'plural' | 'namespaced' | 'kind'>;
 
@@ -10,7 +10,10 @@ export function collectionPath(type: Located, namespace?: string): string {
   return `${root}/namespaces/${encodeURIComponent(namespace)}/${type.plural}`;
 }
 
-/** Path of one object or of its subresource. Throws if the key lacks the namespace its kind needs, or has one it can't have. */
+/**
+ * Path of one object or of its subresource. Throws if the key lacks the namespace its kind needs, or has one it can't
+ * have.
+ */
 export function objectPath(type: Located, key: string, subresource?: string): string {
   const { namespace, name } = parseKey(key);
   if (name === '' || type.namespaced !== (namespace !== undefined)) {

@@ -1,6 +1,6 @@
 import { API_VERSION } from '../api/group.ts';
 import type { KubeObject } from './object.ts';
-import type { ResourceType } from './resource-client.ts';
+import type { ResourceType } from './resource-type.ts';
 
 /** v1 Namespace. */
 export interface Namespace extends KubeObject {

@@ -52,14 +52,20 @@ export interface TransportOptions {
   readonly clock?: Clock;
 }
 
-/** HTTP to the API server: JSON in and out, auth and TLS of a kubeconfig, connections reused. Throws {@link ApiError}, or the signal's reason. */
+/**
+ * HTTP to the API server: JSON in and out, auth and TLS of a kubeconfig, connections reused. Throws {@link ApiError},
+ * or the signal's reason.
+ */
 export interface Transport {
   /**
-   * The parsed body of a successful answer. 429 and 503 with `Retry-After` are tried again, unless the request is one that
-   * does something else the second time (POST, JSON patch); a GET also, once, when its connection broke.
+   * The parsed body of a successful answer. 429 and 503 with `Retry-After` are tried again, unless the request is one
+   * that does something else the second time (POST, JSON patch); a GET also, once, when its connection broke.
    */
   request(request: TransportRequest): Promise<unknown>;
-  /** The body of a successful GET in chunks, for a watch: no deadline but for the first byte; leave the loop or abort to end it. */
+  /**
+   * The body of a successful GET in chunks, for a watch: no deadline but for the first byte; leave the loop or abort
+   * to end it.
+   */
   stream(path: string, options: StreamOptions): Promise<AsyncIterable<Uint8Array>>;
   /** Breaks off what still runs and closes all connections. */
   close(): Promise<void>;

@@ -16,7 +16,10 @@ export interface WatchOptions {
   readonly path: string;
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
-  /** Where to begin; undefined asks for a streaming list: all objects as ADDED, a bookmark that {@link endsInitialList}, then changes. */
+  /**
+   * Where to begin; undefined asks for a streaming list: all objects as ADDED, a bookmark that {@link
+   * endsInitialList}, then changes.
+   */
   readonly resourceVersion: string | undefined;
   /** A stream without a byte for so long is broken off. */
   readonly inactivityMs: number;
@@ -26,8 +29,9 @@ export interface WatchOptions {
 }
 
 /**
- * The events of one watch; ends when the server ends it. Throws ApiError: the HTTP answer's, the in-stream ERROR event's
- * (without waiting for the server to close), `Timeout` on silence, `InvalidResponse` on a line that is no event; or the signal's reason.
+ * The events of one watch; ends when the server ends it. Throws ApiError: the HTTP answer's, the in-stream ERROR
+ * event's (without waiting for the server to close), `Timeout` on silence, `InvalidResponse` on a line that is no
+ * event; or the signal's reason.
  */
 export async function* watchEvents(options: WatchOptions): AsyncGenerator<WatchEvent> {
   const { transport, path, inactivityMs, signal, onActivity } = options;
@@ -41,7 +45,7 @@ export async function* watchEvents(options: WatchOptions): AsyncGenerator<WatchE
     }
   } catch (error) {
     signal.throwIfAborted();
-    if (idle.expired) throw new ApiError(0, 'Timeout', `WATCH ${path}: silent for ${inactivityMs / 1000} s`);
+    if (idle.expired) throw new ApiError(0, 'Silence', `WATCH ${path}: silent for ${inactivityMs / 1000} s`);
     if (error instanceof ApiError) throw error;
     throw new ApiError(0, 'Unreachable', `WATCH ${path}: the connection broke`, { cause: error });
   }
@@ -56,14 +60,17 @@ function queryOf(options: WatchOptions): Query {
   return { ...common, sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' };
 }
 
-/** The lines of a stream; the last is dropped if the stream ends before its newline. An empty chunk of a line counts as activity too. */
+/**
+ * The lines of a stream, and '' for a chunk without a line's end. The last line is dropped if the stream ends before
+ * its newline.
+ */
 async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of chunks) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
-    // Also when no line is complete yet: the server was heard.
+    // The server was heard all the same.
     if (lines.length === 0) yield '';
     yield* lines;
   }

@@ -1,7 +1,10 @@
-/** How a pass over one key ended: nothing left to do, look again later, or blocked on something outside. Failures are thrown. */
+/**
+ * How a pass over one key ended: nothing left to do, look again later, or blocked on something outside. Failures are thrown.
+ * A pass that changed something may name it as its `step`.
+ */
 export type Outcome =
-  | { readonly kind: 'settled' }
-  | { readonly kind: 'recheck'; readonly afterMs: number }
+  | { readonly kind: 'settled'; readonly step?: string }
+  | { readonly kind: 'recheck'; readonly afterMs: number; readonly step?: string }
   | { readonly kind: 'waiting'; readonly afterMs: number; readonly reason: string; readonly message: string };
 
 /**
@@ -13,9 +16,14 @@ export type FailureKind = 'terminal' | 'waiting' | 'transient' | 'benign' | 'bug
 /** The world is as the object asks; the key is looked at again when it is enqueued. */
 export const settled: Outcome = { kind: 'settled' };
 
+/** As {@link settled}, after the pass has changed something: `step` says what in a lower-case word or two, for the log. */
+export function settledAfter(step: string): Outcome {
+  return { kind: 'settled', step };
+}
+
 /** All is well and the key is looked at again after `afterMs` milliseconds. */
-export function recheck(afterMs: number): Outcome {
-  return { kind: 'recheck', afterMs };
+export function recheck(afterMs: number, step?: string): Outcome {
+  return { kind: 'recheck', afterMs, ...(step === undefined ? {} : { step }) };
 }
 
 /** The pass can't go on until something outside changes; looked at again after `afterMs` milliseconds at the latest. */

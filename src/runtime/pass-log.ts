@@ -31,16 +31,12 @@ export function createPassLog(controller: string, log: Logger): PassLog {
 
   return {
     ended(key, outcome, durationMs) {
-      const waitingFor = outcome.kind === 'waiting' ? { reason: outcome.reason, message: outcome.message } : {};
-      const news = isNews(key, outcome.kind === 'waiting' ? `${outcome.reason}: ${outcome.message}` : undefined);
-      const fields = {
-        controller,
-        ...nameFields(key),
-        outcome: outcome.kind,
-        ...waitingFor,
-        durationMs: Math.round(durationMs),
-      };
-      log[news || durationMs >= SLOW_MS ? 'info' : 'debug'](fields, 'pass ended');
+      const trouble = outcome.kind === 'waiting' ? `${outcome.reason}: ${outcome.message}` : undefined;
+      const changed = outcome.kind !== 'waiting' && outcome.step !== undefined;
+      const news = isNews(key, trouble) || changed || durationMs >= SLOW_MS;
+      const { kind, ...details } = outcome;
+      const fields = { controller, ...nameFields(key), outcome: kind, ...details, durationMs: Math.round(durationMs) };
+      log[news ? 'info' : 'debug'](fields, 'pass ended');
     },
     failed(key, { kind, error, durationMs, retryAfterMs }) {
       const err = error instanceof Error ? error : new Error(String(error));

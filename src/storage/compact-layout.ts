@@ -93,7 +93,10 @@ export function nextChunk(layout: Layout, sizeBytes: number, kind: 'data' | 'met
 
 /** 2 with profile dup, else 1. */
 export function metadataCopies(layout: Layout): number {
-  return Math.max(1, ...layout.chunks.filter((chunk) => chunk.kind === 'metadata').map((chunk) => chunk.physicalStarts.length));
+  return Math.max(
+    1,
+    ...layout.chunks.filter((chunk) => chunk.kind === 'metadata').map((chunk) => chunk.physicalStarts.length),
+  );
 }
 
 export function totalOf(layout: Layout, kind: Chunk['kind']): number {
@@ -116,6 +119,8 @@ export function metadataNeeded(layout: Layout): number {
 
 /** About the smallest size that the content fits into with nothing wasted: data, metadata with its reserve, system chunks. */
 export function neededBytes(layout: Layout): number {
-  const system = layout.chunks.filter((chunk) => chunk.kind === 'system').reduce((sum, chunk) => sum + diskBytes(chunk), 0);
+  const system = layout.chunks
+    .filter((chunk) => chunk.kind === 'system')
+    .reduce((sum, chunk) => sum + diskBytes(chunk), 0);
   return RESERVED_BYTES + system + usedOf(layout, 'data') + metadataNeeded(layout) * metadataCopies(layout);
 }

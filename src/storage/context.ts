@@ -114,6 +114,12 @@ export async function attempt<T>(what: string, work: () => Promise<T>): Promise<
         reason: 'HostPressure',
       });
     }
+    if (error instanceof Error && 'syscall' in error) {
+      throw new StorageError('failed', `could not ${what}: ${error.message}`, {
+        cause: error,
+        reason: 'CommandFailed',
+      });
+    }
     throw error;
   }
 }

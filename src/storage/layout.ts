@@ -48,6 +48,7 @@ export function layoutOf(rootPath: string): Layout {
 
 /** A uid of the API server is a UUID (RFC 9562); anything else could be a path in disguise. */
 function checkUid(uid: string): string {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uid)) throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uid))
+    throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);
   return uid;
 }

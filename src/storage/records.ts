@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { StorageError } from './errors.ts';
@@ -29,7 +29,7 @@ export const volumeRecordSchema = z.object({
 });
 export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
 
-/** The record of a volume, or undefined if there is none. Throws `damaged` when it can't be read as one. */
+/** The record of a volume, or undefined if there is none. Throws `damaged` when it can't be read as one, or is another volume's. */
 export async function loadRecord(layout: Layout, uid: string): Promise<VolumeRecord | undefined> {
   const path = layout.recordPath(uid);
   let text: string;
@@ -40,7 +40,7 @@ export async function loadRecord(layout: Layout, uid: string): Promise<VolumeRec
     throw error;
   }
   try {
-    return volumeRecordSchema.parse(JSON.parse(text));
+    return volumeRecordSchema.extend({ uid: z.literal(uid) }).parse(JSON.parse(text));
   } catch (cause) {
     throw new StorageError(
       'damaged',
@@ -80,9 +80,10 @@ export async function syncDirectory(path: string): Promise<void> {
   await directory.sync();
 }
 
-/** The directory is there and only root can look into it. */
+/** The directory is there and only root can look into it, also if it was there with another mode (kubelet makes a hostPath 0755). */
 export async function ensurePrivateDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
+  await chmod(path, 0o700);
 }
 
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {

@@ -16,13 +16,19 @@ export interface RootLock {
  */
 export async function openRoot(storage: Storage): Promise<RootLock> {
   const { layout, options } = storage;
+  // Inherited by every command: what they make, on the node and in volumes, is for root alone unless it is given away.
+  process.umask(0o077);
   const areas = [layout.imagesPath, layout.recordsPath, layout.volumesPath, layout.importsPath, layout.exportsPath];
   for (const path of [layout.rootPath, ...areas]) await ensurePrivateDirectory(path);
   const lock = await lockFile(layout.lockPath, 'a', { commandPath: options.commandPath });
   if (lock === undefined) {
-    throw new StorageError('in-use', `another agent works on ${layout.rootPath}; stop it, or give this one another root`, {
-      reason: 'RootInUse',
-    });
+    throw new StorageError(
+      'in-use',
+      `another agent works on ${layout.rootPath}; stop it, or give this one another root`,
+      {
+        reason: 'RootInUse',
+      },
+    );
   }
   await removeTemporaryFiles(layout.recordsPath);
   return { release: () => lock.close() };
@@ -31,7 +37,9 @@ export async function openRoot(storage: Storage): Promise<RootLock> {
 /** A record's temporary file was never renamed: the record before it is the one that counts. */
 async function removeTemporaryFiles(recordsPath: string): Promise<void> {
   const names = await readdir(recordsPath);
-  await Promise.all(names.filter((name) => name.endsWith('.json.tmp')).map((name) => rm(join(recordsPath, name), { force: true })));
+  await Promise.all(
+    names.filter((name) => name.endsWith('.json.tmp')).map((name) => rm(join(recordsPath, name), { force: true })),
+  );
 }
 
 export interface HostSpace {

@@ -58,7 +58,6 @@ function startOperator(
   const [file = process.execPath, ...words] = [
     ...(options.wrapper ?? []),
     process.execPath,
-    '--enable-source-maps',
     bundlePath,
     subcommand,
     `--kubeconfig=${options.kubeconfigPath}`,

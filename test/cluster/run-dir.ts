@@ -28,6 +28,7 @@ export function guardRunDir(dir: string, victims: Victims): void {
   const guard = spawn(process.execPath, [path.join(import.meta.dirname, 'run-dir-guard.ts')], {
     cwd: '/',
     detached: true,
+    env: {}, // with our TMPDIR it would be taken for one of the run's own
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   guard.stdin.write(`${victims} ${dir}`); // the pipe stays open as long as we live: its end is the sign

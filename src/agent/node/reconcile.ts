@@ -40,7 +40,13 @@ export function createNodeReconcile(options: NodeReconcilerOptions): () => Promi
   };
 }
 
-async function ensureBtrfsNode({ nodeName, btrfsNodes, nodes, cached, writer }: NodeReconcilerOptions): Promise<BtrfsNode> {
+async function ensureBtrfsNode({
+  nodeName,
+  btrfsNodes,
+  nodes,
+  cached,
+  writer,
+}: NodeReconcilerOptions): Promise<BtrfsNode> {
   const known = cached(nodeName) ?? (await btrfsNodes.get(nodeName));
   if (known !== undefined) return writer.freshest(known);
   const node = await nodes.get(nodeName);

@@ -1,6 +1,7 @@
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import type { Storage } from '../../storage/context.ts';
+import { loadRecord } from '../../storage/records.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { bringUp } from '../../storage/volumes/bring-up.ts';
 import { createImage, restoreStagedImage } from '../../storage/volumes/create.ts';
@@ -8,7 +9,6 @@ import { healReadOnly } from '../../storage/volumes/heal.ts';
 import { observeVolume } from '../../storage/volumes/observe.ts';
 import { minimizeVolume, type ResizeOptions, resizeVolume } from '../../storage/volumes/resize.ts';
 import { tune } from '../../storage/volumes/tune.ts';
-import { loadRecord } from '../../storage/records.ts';
 import type { Action } from './decide.ts';
 import type { Wish } from './wish.ts';
 
@@ -32,7 +32,12 @@ export async function apply(
   switch (action.kind) {
     case 'create':
       await createImage(storage, { uid, namespace, name }, wish.sizeBytes);
-      return { reason: 'Created', action: 'Create', text: `made a sparse image of ${formatBytes(wish.sizeBytes)}` };
+      await bringUp(storage, uid, wish.settings, signal);
+      return {
+        reason: 'Created',
+        action: 'Create',
+        text: `made and mounted a sparse image of ${formatBytes(wish.sizeBytes)}`,
+      };
     case 'restore-image': {
       const record = await loadRecord(storage.layout, uid);
       if (record !== undefined) await restoreStagedImage(storage, record);

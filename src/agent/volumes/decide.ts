@@ -49,12 +49,13 @@ export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, mem
   const missing = decideMissing(seen, host, memory);
   if (missing !== undefined) return { action: missing };
   if (!wish.mounted && seen.record?.initialized === true) {
-    return { action: { kind: seen.tree === undefined && seen.loops.length === 0 ? 'rest' : 'bring-down' } };
+    const isDown = seen.tree === undefined && seen.loops.length === 0 && !seen.strayDirectory;
+    return { action: { kind: isDown ? 'rest' : 'bring-down' } };
   }
   const stranger = refuseStranger(seen);
   if (stranger !== undefined) return { action: stranger };
-  if (seen.tree === undefined) return { action: { kind: 'bring-up' } };
-  return decideMounted(wish, seen, seen.tree, host, memory);
+  if (seen.tree === undefined || seen.strayDirectory) return { action: { kind: 'bring-up' } };
+  return decideMounted({ wish, seen, tree: seen.tree, host, memory });
 }
 
 /** What to do without a record or an image; undefined if both are there. */
@@ -68,24 +69,39 @@ function decideMissing(seen: VolumeObservation, host: HostFacts, memory: Memory)
 function refuseStranger({ image, tree, strayMount, loops }: VolumeObservation): Action | undefined {
   if (strayMount !== undefined) {
     const { fsType, source, mountPoint } = strayMount;
-    return refuse('ForeignMount', `${fsType} from ${source} is mounted at ${mountPoint} where the volume belongs; unmount it`);
+    return refuse(
+      'ForeignMount',
+      `${fsType} from ${source} is mounted at ${mountPoint} where the volume belongs; unmount it`,
+    );
   }
   if (tree === undefined || image === undefined) return undefined;
   if (!loops.some((loop) => loop.path === tree.loopPath)) {
-    return refuse('BackingFileReplaced', `the volume is mounted from a file that is not its image any more; put back the image, or set spec.mounted to false and true again`);
+    return refuse(
+      'BackingFileReplaced',
+      `the volume is mounted from a file that is not its image any more; put back the image, or set spec.mounted to false and true again`,
+    );
   }
   if (loops.length > 1) {
-    return refuse('StillInUse', `the image is attached to ${loops.map((loop) => loop.path).join(' and ')}; detach the one that is not ${tree.loopPath}`);
+    return refuse(
+      'StillInUse',
+      `the image is attached to ${loops.map((loop) => loop.path).join(' and ')}; detach the one that is not ${tree.loopPath}`,
+    );
   }
   if (image.sizeBytes < tree.filesystemSizeBytes) {
-    return refuse('ImageTruncated', `the image has ${image.sizeBytes} bytes and its filesystem ${tree.filesystemSizeBytes}: its end is missing; put back a copy of the image`);
+    return refuse(
+      'ImageTruncated',
+      `the image has ${image.sizeBytes} bytes and its filesystem ${tree.filesystemSizeBytes}: its end is missing; put back a copy of the image`,
+    );
   }
   return undefined;
 }
 
 function decideWithoutRecord({ image }: VolumeObservation, host: HostFacts, memory: Memory): Action {
   if (image !== undefined) {
-    return refuse('ForeignFilesystem', 'an image without a record is in the place of this volume; it is left as it is. Move it away if it is not wanted');
+    return refuse(
+      'ForeignFilesystem',
+      'an image without a record is in the place of this volume; it is left as it is. Move it away if it is not wanted',
+    );
   }
   // An object whose data is gone never becomes an empty Ready one.
   if (memory.hadData) return refuse('BackingFileMissing', missingImage());
@@ -99,48 +115,74 @@ function missingImage(): string {
   return 'the image is gone from the node, and with it the data; put back a copy of the image, or delete this object';
 }
 
-function decideMounted(wish: Wish, seen: VolumeObservation, tree: TreeMount, host: HostFacts, memory: Memory): Decision {
+/** A volume whose tree is mounted, and all that its next step depends on. */
+interface Mounted {
+  readonly wish: Wish;
+  readonly seen: VolumeObservation;
+  readonly tree: TreeMount;
+  readonly host: HostFacts;
+  readonly memory: Memory;
+}
+
+function decideMounted(mounted: Mounted): Decision {
+  const { wish, tree, host, memory } = mounted;
   if (tree.readOnly) {
     if (host.pressure === undefined) return { action: { kind: 'heal' } };
     const message = `btrfs turned the volume read-only after an error, and ${host.pressure}; free space on the node, then it is mounted anew`;
     return { action: refuse('ReadOnly', message, 'time') };
   }
   if (differences(tree, wish.settings, memory.refusedOptions).length > 0) return { action: { kind: 'tune' } };
-  return decideSize(wish, seen, tree, host, memory);
+  return decideSize(mounted);
 }
 
-function decideSize(wish: Wish, seen: VolumeObservation, tree: TreeMount, host: HostFacts, memory: Memory): Decision {
+function decideSize({ wish, seen, tree, host, memory }: Mounted): Decision {
   const { minimize } = wish;
   const done = seen.record?.minimized;
   if (minimize !== undefined && done?.request !== minimize.request) {
     const refused = memory.refusedShrink;
     if (refused?.targetBytes !== wish.sizeBytes) return { action: { kind: 'minimize', ...minimize } };
-    return { action: { kind: 'rest' }, resizeRefusal: { reason: 'ShrinkDoesNotFit', message: refused.message, mendedBy: 'person' } };
+    return {
+      action: { kind: 'rest' },
+      resizeRefusal: { reason: 'ShrinkDoesNotFit', message: refused.message, mendedBy: 'person' },
+    };
   }
   const targetBytes = minimize === undefined || done === undefined ? wish.sizeBytes : done.sizeBytes;
-  if (isSettledAt(targetBytes, seen, tree, minimize === undefined)) return { action: { kind: 'rest' } };
+  // A minimizing that is no longer asked for is forgotten, so that the same wish is carried out when it comes again.
+  const outdated = minimize === undefined && done !== undefined;
+  if (!outdated && isSettledAt(targetBytes, seen, tree)) return { action: { kind: 'rest' } };
   const resizeRefusal = refuseResize(targetBytes, tree.filesystemSizeBytes, host, memory);
   if (resizeRefusal !== undefined) return { action: { kind: 'rest' }, resizeRefusal };
   return { action: { kind: 'resize', targetBytes } };
 }
 
-function isSettledAt(targetBytes: number, { image, record }: VolumeObservation, tree: TreeMount, forgotten: boolean): boolean {
+function isSettledAt(targetBytes: number, { image, record }: VolumeObservation, tree: TreeMount): boolean {
   const sizes = [image?.sizeBytes, tree.capacityBytes, tree.filesystemSizeBytes, record?.sizeBytes];
-  const settled = record?.resize === undefined && (!forgotten || record?.minimized === undefined);
-  return settled && sizes.every((size) => size === targetBytes);
+  return record?.resize === undefined && sizes.every((size) => size === targetBytes);
 }
 
 function refuseResize(targetBytes: number, nowBytes: number, host: HostFacts, memory: Memory): Refusal | undefined {
   const [target, now] = [formatBytes(targetBytes), formatBytes(nowBytes)];
   if (targetBytes !== nowBytes && targetBytes < MIN_RESIZE_BYTES) {
-    return { reason: 'BelowResizeLimit', message: `btrfs resizes to 256Mi or more only, not from ${now} to ${target}; set spec.size to 256Mi or more`, mendedBy: 'person' };
+    return {
+      reason: 'BelowResizeLimit',
+      message: `btrfs resizes to 256Mi or more only, not from ${now} to ${target}; set spec.size to 256Mi or more`,
+      mendedBy: 'person',
+    };
   }
   if (targetBytes > nowBytes && host.pressure !== undefined) {
-    return { reason: 'HostPressure', message: `the volume stays at ${now}: ${host.pressure}; free space on the node`, mendedBy: 'time' };
+    return {
+      reason: 'HostPressure',
+      message: `the volume stays at ${now}: ${host.pressure}; free space on the node`,
+      mendedBy: 'time',
+    };
   }
-  if (targetBytes - nowBytes > host.growthBytes) {
+  if (targetBytes > nowBytes && targetBytes - nowBytes > host.growthBytes) {
     const left = formatBytes(Math.max(0, host.growthBytes));
-    return { reason: 'NodeFull', message: `the volume stays at ${now}: the node has room for ${left} more in sum, growing to ${target} needs more; set a smaller spec.size, or remove volumes`, mendedBy: 'time' };
+    return {
+      reason: 'NodeFull',
+      message: `the volume stays at ${now}: the node has room for ${left} more in sum, growing to ${target} needs more; set a smaller spec.size, or remove volumes`,
+      mendedBy: 'time',
+    };
   }
   if (memory.refusedShrink?.targetBytes === targetBytes && targetBytes < nowBytes) {
     return { reason: 'ShrinkDoesNotFit', message: memory.refusedShrink.message, mendedBy: 'person' };

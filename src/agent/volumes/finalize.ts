@@ -14,11 +14,16 @@ import { removalStatusOf } from './status.ts';
  * What the object asked for is gone from the node, or kept if its deletionPolicy says so, and the status says that it is.
  * Resumable at every step. Nothing is destroyed on the word of a cache: the object is read anew first (rule 8).
  */
-export async function finalize(options: VolumeReconcilerOptions, cached: LoopbackVolume, signal: AbortSignal): Promise<Outcome> {
+export async function finalize(
+  options: VolumeReconcilerOptions,
+  cached: LoopbackVolume,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const { storage, client, nodeName, events, writer, onUsage } = options;
   const { uid } = cached.metadata;
   const volume = await client.get(keyOf(cached), { signal });
-  if (volume === undefined || volume.metadata.uid !== uid || volume.metadata.deletionTimestamp === undefined) return settled;
+  if (volume === undefined || volume.metadata.uid !== uid || volume.metadata.deletionTimestamp === undefined)
+    return settled;
   if (volume.status.nodeName !== nodeName || isTrue(volume.status.conditions, 'Removed')) return settled;
 
   const dependents = await options.podsUsing(storage.layout.volumePath(uid));

@@ -1,7 +1,7 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { ResizeProgress } from '../../storage/volumes/resize.ts';
 import type { Action } from './decide.ts';
-import { type Progress, progressOf } from './status.ts';
+import { type Progress, progressOf } from './report.ts';
 
 /** Each write goes to etcd and to every watcher. */
 const WRITE_EVERY_MS = 5_000;
@@ -13,7 +13,11 @@ export interface ProgressReporter {
 }
 
 /** Writes the progress of a long action, every 5 s at most; a write that fails is no reason to stop the work. */
-export function createProgress(action: Action, clock: Clock, write: (progress: Progress) => Promise<void>): ProgressReporter {
+export function createProgress(
+  action: Action,
+  clock: Clock,
+  write: (progress: Progress) => Promise<void>,
+): ProgressReporter {
   const operation = action.kind === 'minimize' ? 'Minimize' : 'Shrink';
   const startedAt = clock.now();
   let lastMs = Number.NEGATIVE_INFINITY;

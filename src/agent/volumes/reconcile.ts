@@ -1,6 +1,7 @@
-import { formatBytes, parseQuantity } from '../../api/quantity.ts';
 import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import { formatBytes, parseQuantity } from '../../api/quantity.ts';
+import { ApiError } from '../../kube/errors.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
@@ -16,7 +17,8 @@ import { type Decision, decide, type HostFacts, type Memory, type Refusal } from
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from './failure.ts';
 import { finalize } from './finalize.ts';
 import { createProgress } from './progress.ts';
-import { type Report, statusOf } from './status.ts';
+import type { Report } from './report.ts';
+import { statusOf } from './status.ts';
 import type { PodsUsing } from './users.ts';
 import { type Wish, wishOf } from './wish.ts';
 
@@ -37,8 +39,10 @@ export interface VolumeReconcilerOptions {
 }
 
 /** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
-export function createVolumeReconcile(options: VolumeReconcilerOptions): (key: string, signal: AbortSignal) => Promise<Outcome> {
-  const refusedShrinks = new Map<string, Memory['refusedShrink']>();
+export function createVolumeReconcile(
+  options: VolumeReconcilerOptions,
+): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  const refusedShrinks = new Map<string, RefusedShrink>();
   return async (key, signal) => {
     const cached = options.cached(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -46,15 +50,26 @@ export function createVolumeReconcile(options: VolumeReconcilerOptions): (key: s
       return settled;
     }
     const volume = options.writer.freshest(cached);
-    if (volume.metadata.deletionTimestamp === undefined) return await new Pass(options, refusedShrinks, volume, signal).run();
+    if (volume.metadata.deletionTimestamp === undefined)
+      return await new Pass(options, refusedShrinks, volume, signal).run();
     refusedShrinks.delete(volume.metadata.uid);
     return await finalize(options, volume, signal);
   };
 }
 
+/** A shrink that was tried in vain, and how full the volume was then: worth another try when data has gone. */
+interface RefusedShrink {
+  readonly targetBytes: number;
+  readonly message: string;
+  readonly usedBytes: number;
+}
+
+/** Less used than at the refusal by this part of the size makes another try worth its work. */
+const FREED_PART = 0.01;
+
 class Pass {
   readonly #options: VolumeReconcilerOptions;
-  readonly #refusedShrinks: Map<string, Memory['refusedShrink']>;
+  readonly #refusedShrinks: Map<string, RefusedShrink>;
   readonly #volume: LoopbackVolume;
   readonly #signal: AbortSignal;
   readonly #wish: Wish;
@@ -62,7 +77,7 @@ class Pass {
 
   constructor(
     options: VolumeReconcilerOptions,
-    refusedShrinks: Map<string, Memory['refusedShrink']>,
+    refusedShrinks: Map<string, RefusedShrink>,
     volume: LoopbackVolume,
     signal: AbortSignal,
   ) {
@@ -79,7 +94,7 @@ class Pass {
     try {
       for (let step = 0; step < MAX_STEPS; step++) {
         seen = await observeVolume(this.#options.storage, this.#uid);
-        const decision = decide(this.#wish, seen, this.#options.hostFacts(this.#volume), this.#memory());
+        const decision = decide(this.#wish, seen, this.#options.hostFacts(this.#volume), await this.#memory(seen));
         if (decision.action.kind === 'rest') return await this.#rest(seen, decision);
         if (decision.action.kind === 'refuse') return await this.#refuse(seen, decision.action.refusal);
         await this.#apply(decision, seen);
@@ -90,12 +105,21 @@ class Pass {
     throw new Error(`${keyOf(this.#volume)} does not come to rest after ${MAX_STEPS} steps`);
   }
 
-  #memory(): Memory {
+  async #memory(seen: VolumeObservation): Promise<Memory> {
     return {
       refusedOptions: this.#options.storage.refusedOptions.get(this.#uid) ?? [],
-      refusedShrink: this.#refusedShrinks.get(this.#uid),
+      refusedShrink: await this.#refusedShrink(seen),
       hadData: this.#volume.status.filesystemUUID !== undefined,
     };
+  }
+
+  async #refusedShrink(seen: VolumeObservation): Promise<RefusedShrink | undefined> {
+    const refused = this.#refusedShrinks.get(this.#uid);
+    if (refused === undefined) return undefined;
+    const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
+    if (usedBytes > refused.usedBytes - FREED_PART * (seen.image?.sizeBytes ?? 0)) return refused;
+    this.#refusedShrinks.delete(this.#uid);
+    return undefined;
   }
 
   async #apply({ action }: Decision, seen: VolumeObservation): Promise<void> {
@@ -114,7 +138,8 @@ class Pass {
     } catch (error) {
       if (!(error instanceof StorageError) || error.reason !== 'ShrinkDoesNotFit') throw error;
       const targetBytes = action.kind === 'resize' ? action.targetBytes : this.#wish.sizeBytes;
-      this.#refusedShrinks.set(this.#uid, { targetBytes, message: error.message });
+      const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
+      this.#refusedShrinks.set(this.#uid, { targetBytes, message: error.message, usedBytes });
     } finally {
       await progress.end();
     }
@@ -132,7 +157,8 @@ class Pass {
   }
 
   async #fail(error: unknown): Promise<Outcome> {
-    if (this.#signal.aborted) throw error;
+    // What the API server refuses is no failure of the volume.
+    if (this.#signal.aborted || error instanceof ApiError) throw error;
     const seen = await observeVolume(this.#options.storage, this.#uid).catch(() => undefined);
     const refusal = await this.#namingPods(refusalOf(error));
     await this.#write(seen, refusal);
@@ -146,11 +172,18 @@ class Pass {
     return pods.length === 0 ? refusal : { ...refusal, message: `${refusal.message}. Pods: ${pods.join(', ')}` };
   }
 
-  async #write(seen: VolumeObservation | undefined, failure: Refusal | undefined, resizeRefusal?: Refusal): Promise<void> {
+  async #write(
+    seen: VolumeObservation | undefined,
+    failure: Refusal | undefined,
+    resizeRefusal?: Refusal,
+  ): Promise<void> {
     const report = await this.#report(seen, failure);
     const { events, writer, onUsage } = this.#options;
     const sizeBytes = seen?.image?.sizeBytes;
-    onUsage(this.#volume, report.usage === undefined || sizeBytes === undefined ? undefined : { ...report.usage, sizeBytes });
+    onUsage(
+      this.#volume,
+      report.usage === undefined || sizeBytes === undefined ? undefined : { ...report.usage, sizeBytes },
+    );
     await writer.write(this.#volume, statusOf({ ...report, resizeRefusal }));
     const trouble = failure ?? resizeRefusal;
     if (trouble !== undefined) events.record(this.#volume, 'Warning', trouble.reason, 'Reconcile', trouble.message);
@@ -158,16 +191,11 @@ class Pass {
 
   async #report(seen: VolumeObservation | undefined, failure: Refusal | undefined): Promise<Report> {
     const { storage, clock, hostFacts } = this.#options;
-    const { record, tree } = seen ?? {};
-    const usage =
-      record === undefined || tree === undefined
-        ? undefined
-        : await readUsage(storage, { uid: this.#uid, filesystemUUID: record.filesystemUUID, sizeBytes: tree.filesystemSizeBytes });
     return {
       volume: this.#options.writer.freshest(this.#volume),
       wish: this.#wish,
       seen,
-      usage,
+      usage: await this.#usage(seen),
       failure,
       hostPressure: hostFacts(this.#volume).pressure,
       imagePath: storage.layout.imagePath(this.#uid),
@@ -175,10 +203,23 @@ class Pass {
     };
   }
 
+  async #usage(seen: VolumeObservation | undefined): Promise<Usage | undefined> {
+    const { record, tree } = seen ?? {};
+    if (record === undefined || tree === undefined) return undefined;
+    const { filesystemUUID } = record;
+    return await readUsage(this.#options.storage, {
+      uid: this.#uid,
+      filesystemUUID,
+      sizeBytes: tree.filesystemSizeBytes,
+    });
+  }
+
   /** A size between two sectors is rounded up: said once, where the spec stays as it is. */
   #tellRounding(): void {
     const asked = parseQuantity(this.#volume.spec.size);
-    if (asked === this.#wish.sizeBytes || isTrue(this.#volume.status.conditions, 'Ready')) return;
+    const { status, metadata } = this.#volume;
+    const told = status.observedGeneration === metadata.generation && isTrue(status.conditions, 'Ready');
+    if (asked === this.#wish.sizeBytes || status.sizeBytes === this.#wish.sizeBytes || told) return;
     const note = `spec.size ${this.#volume.spec.size} is ${asked} bytes, rounded up to ${this.#wish.sizeBytes} (${formatBytes(this.#wish.sizeBytes)}), a multiple of 4096`;
     this.#options.events.record(this.#volume, 'Normal', 'SizeRounded', 'Create', note);
   }

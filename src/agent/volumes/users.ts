@@ -9,9 +9,13 @@ export type PodsUsing = (path: string) => Promise<readonly string[]>;
 
 export function createPodsUsing(pods: ResourceClient<Pod>, nodeName: string): PodsUsing {
   return async (path) => {
-    const ofNode = await pods.list({ fieldSelector: `spec.nodeName=${nodeName},status.phase!=Succeeded,status.phase!=Failed` });
+    const ofNode = await pods.list({
+      fieldSelector: `spec.nodeName=${nodeName},status.phase!=Succeeded,status.phase!=Failed`,
+    });
     return ofNode
-      .filter((pod) => pod.spec?.volumes?.some(({ hostPath }) => hostPath !== undefined && isAtOrBelow(hostPath.path, path)))
+      .filter((pod) =>
+        pod.spec?.volumes?.some(({ hostPath }) => hostPath !== undefined && isAtOrBelow(hostPath.path, path)),
+      )
       .map(keyOf)
       .sort()
       .slice(0, MAX_NAMED);

@@ -23,7 +23,10 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<vo
   let usageAtMs = Number.NEGATIVE_INFINITY;
   return async () => {
     const volumes = [...options.volumes()];
-    const glances = await glanceAt(options.storage, volumes.map(({ metadata }) => metadata.uid));
+    const glances = await glanceAt(
+      options.storage,
+      volumes.map(({ metadata }) => metadata.uid),
+    );
     for (const volume of volumes) {
       const { uid } = volume.metadata;
       if (hasChanged(before.get(uid), glances.get(uid))) options.enqueue(keyOf(volume));

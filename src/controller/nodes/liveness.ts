@@ -1,6 +1,7 @@
 import { agentLeaseName } from '../../api/group.ts';
 import type { LeaseObserver } from '../../kube/lease.ts';
 import type { Lease } from '../../kube/resource-types.ts';
+import type { Clock } from '../../runtime/clock.ts';
 
 /** `live`: renews its Lease. `unsure`: has no Lease, but not for long. `silent`: has not renewed it, or had none, for a whole duration. */
 export type AgentState = 'live' | 'unsure' | 'silent';
@@ -9,6 +10,7 @@ export interface LivenessOptions {
   /** Namespace of the agents' Leases. */
   readonly namespace: string;
   readonly observer: LeaseObserver;
+  readonly clock: Clock;
   /** The Lease as the cache has it. */
   readonly cached: (key: string) => Lease | undefined;
   /** The Lease as the server has it. */
@@ -18,49 +20,81 @@ export interface LivenessOptions {
 /** Which agents are alive, by their Leases. */
 export interface Liveness {
   stateOf(nodeName: string): AgentState;
-  /** As {@link stateOf}, with the Lease read from the server: what this process was too slow to see counts. */
+  /**
+   * As {@link stateOf}, but `silent` only if two looks at the server, a third of the Lease's duration apart, say so: when the
+   * server was out of reach no agent could renew, and after the first look each has had the time to.
+   */
   confirm(nodeName: string, signal: AbortSignal): Promise<AgentState>;
-  /** Milliseconds until the agent counts as silent if it does nothing; 0 if it does. */
+  /** Milliseconds until the agent counts as silent, or a second look may say so, if it does nothing; 0 if that is over. */
   remainingMs(nodeName: string): number;
   /** The cache of this Lease changed: the node whose agent is in another state by that; `undefined` if none or never asked for. */
   leaseChanged(key: string): string | undefined;
-  /** Nobody could be heard for a while: each agent gets its full time anew. */
-  restart(): void;
 }
 
-export function createLiveness({ namespace, observer, cached, read }: LivenessOptions): Liveness {
-  const nodeNames = new Map<string, string>();
-  const absent = new Set<string>();
-  const keyOfNode = (nodeName: string) => {
-    const key = `${namespace}/${agentLeaseName(nodeName)}`;
-    nodeNames.set(key, nodeName);
+const DEFAULT_DURATION_S = 40;
+
+export function createLiveness(options: LivenessOptions): Liveness {
+  return new LeaseLiveness(options);
+}
+
+class LeaseLiveness implements Liveness {
+  readonly #options: LivenessOptions;
+  readonly #nodeNames = new Map<string, string>();
+  readonly #absent = new Set<string>();
+  /** When a second look at a Lease that was found expired decides. */
+  readonly #secondLookMs = new Map<string, number>();
+
+  constructor(options: LivenessOptions) {
+    this.#options = options;
+  }
+
+  stateOf(nodeName: string): AgentState {
+    const key = this.#keyOf(nodeName);
+    return this.#judge(key, this.#options.cached(key));
+  }
+
+  async confirm(nodeName: string, signal: AbortSignal): Promise<AgentState> {
+    const key = this.#keyOf(nodeName);
+    const lease = await this.#options.read(key, signal);
+    const state = this.#judge(key, lease);
+    if (state !== 'silent') return state;
+    const nowMs = this.#options.clock.monotonicMs();
+    const durationMs = (lease?.spec?.leaseDurationSeconds ?? DEFAULT_DURATION_S) * 1000;
+    const secondLookMs = this.#secondLookMs.get(key) ?? nowMs + durationMs / 3;
+    this.#secondLookMs.set(key, secondLookMs);
+    return nowMs >= secondLookMs ? 'silent' : 'unsure';
+  }
+
+  remainingMs(nodeName: string): number {
+    const key = this.#keyOf(nodeName);
+    const remainingMs = this.#options.observer.remainingMs(key) ?? 0;
+    if (remainingMs > 0) return remainingMs;
+    return Math.max(0, (this.#secondLookMs.get(key) ?? 0) - this.#options.clock.monotonicMs());
+  }
+
+  leaseChanged(key: string): string | undefined {
+    const nodeName = this.#nodeNames.get(key);
+    const before = this.#state(key);
+    return this.#judge(key, this.#options.cached(key)) === before ? undefined : nodeName;
+  }
+
+  #keyOf(nodeName: string): string {
+    const key = `${this.#options.namespace}/${agentLeaseName(nodeName)}`;
+    this.#nodeNames.set(key, nodeName);
     return key;
-  };
-  const stateOfKey = (key: string): AgentState => {
-    if (observer.stateOf(key) === 'expired') return 'silent';
-    return absent.has(key) ? 'unsure' : 'live';
-  };
-  const judge = (key: string, lease: Lease | undefined): AgentState => {
-    observer.observe(key, lease);
-    if (lease === undefined) absent.add(key);
-    else absent.delete(key);
-    return stateOfKey(key);
-  };
-  return {
-    stateOf(nodeName) {
-      const key = keyOfNode(nodeName);
-      return judge(key, cached(key));
-    },
-    async confirm(nodeName, signal) {
-      const key = keyOfNode(nodeName);
-      return judge(key, await read(key, signal));
-    },
-    remainingMs: (nodeName) => observer.remainingMs(keyOfNode(nodeName)) ?? 0,
-    leaseChanged(key) {
-      const nodeName = nodeNames.get(key);
-      const before = stateOfKey(key);
-      return judge(key, cached(key)) === before ? undefined : nodeName;
-    },
-    restart: () => observer.restart(),
-  };
+  }
+
+  #judge(key: string, lease: Lease | undefined): AgentState {
+    this.#options.observer.observe(key, lease);
+    if (lease === undefined) this.#absent.add(key);
+    else this.#absent.delete(key);
+    const state = this.#state(key);
+    if (state !== 'silent') this.#secondLookMs.delete(key);
+    return state;
+  }
+
+  #state(key: string): AgentState {
+    if (this.#options.observer.stateOf(key) === 'expired') return 'silent';
+    return this.#absent.has(key) ? 'unsure' : 'live';
+  }
 }

@@ -36,9 +36,9 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
 
   const markLost = async ({ metadata }: BtrfsNode, signal: AbortSignal) => {
     const { name } = metadata;
-    if ((await cluster.liveness.confirm(name, signal)) !== 'silent') return;
+    if ((await cluster.liveness.confirm(name, signal)) !== 'silent') return undefined;
     const current = await cluster.clients.btrfsNodes.get(name, { signal });
-    if (current === undefined || saysLost(current)) return;
+    if (current === undefined || saysLost(current)) return undefined;
     const message = `the agent of node ${name} has stopped renewing its Lease; see that the node is up and the agent runs`;
     const { uid, resourceVersion } = current.metadata;
     await cluster.clients.btrfsNodes.applyStatus(
@@ -46,11 +46,13 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
       { fieldManager: agentManager(name), signal },
     );
     events.record(current, 'Warning', 'NodeLost', 'Observe', message);
+    return 'marked lost';
   };
 
   const removeOrphan = async ({ metadata: { name, uid } }: BtrfsNode, signal: AbortSignal) => {
-    if ((await cluster.confirmNodeState(name, signal)) !== 'gone') return;
+    if ((await cluster.confirmNodeState(name, signal)) !== 'gone') return undefined;
     await cluster.clients.btrfsNodes.delete(name, { uid, signal });
+    return 'deleted';
   };
 
   return async (name: string, signal: AbortSignal): Promise<Outcome> => {
@@ -61,14 +63,15 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
       return settled;
     }
     const decision = decideNode({ agent: cluster.liveness.stateOf(name), node: cluster.nodes.get(name), btrfsNode });
+    let step: string | undefined;
     try {
-      if (decision.kind === 'mark-lost') await markLost(decision.btrfsNode, signal);
-      if (decision.kind === 'delete') await removeOrphan(decision.btrfsNode, signal);
+      if (decision.kind === 'mark-lost') step = await markLost(decision.btrfsNode, signal);
+      if (decision.kind === 'delete') step = await removeOrphan(decision.btrfsNode, signal);
     } catch (error) {
       if (isConflict(error) || isNotFound(error)) return recheck(CONFLICT_MS);
       throw error;
     }
     const remainingMs = cluster.liveness.remainingMs(name);
-    return recheck(remainingMs > 0 ? remainingMs + MARGIN_MS : SAFETY_NET_MS);
+    return recheck(remainingMs > 0 ? remainingMs + MARGIN_MS : SAFETY_NET_MS, step);
   };
 }

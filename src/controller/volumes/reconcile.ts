@@ -4,7 +4,7 @@ import { ApiError, isConflict, isInvalid, isNotFound } from '../../kube/errors.t
 import type { EventRecorder } from '../../kube/events.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { type Outcome, recheck, settled, waiting } from '../../runtime/outcome.ts';
+import { type Outcome, recheck, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
 import { sizeBytesOf } from './commitments.ts';
 import { decideVolume, saysLost, type VolumeDecision } from './decide.ts';
@@ -64,17 +64,17 @@ class VolumePass {
       case 'none':
         return settled;
       case 'add-finalizer':
-        return recheck(0);
+        return recheck(CONFLICT_MS);
       case 'remove-finalizer':
         await this.#patch(volume, removeFinalizerPatch(volume), signal);
-        return settled;
+        return settledAfter('finalizer removed');
       case 'abandon':
         return await this.#abandon(volume, decision.nodeName, signal);
       case 'place':
         return await this.#place(volume, decision.nodeName, signal);
       case 'confirm-placement':
         await this.#writeScheduled(volume, placedOn(decision.nodeName), signal);
-        return settled;
+        return settledAfter('placement confirmed');
       case 'refuse':
         return await this.#refuse(volume, decision, signal);
       case 'mark-lost':
@@ -96,7 +96,7 @@ class VolumePass {
       throw error;
     }
     this.#events.record(volume, 'Normal', 'Scheduled', 'Place', `placed on node ${nodeName}`);
-    return settled;
+    return settledAfter(`placed on ${nodeName}`);
   }
 
   async #refuse(
@@ -116,7 +116,7 @@ class VolumePass {
   async #markLost(volume: LoopbackVolume, nodeName: string, signal: AbortSignal): Promise<Outcome> {
     const { liveness, clients } = this.#cluster;
     const message = `the agent of node ${nodeName} has stopped renewing its Lease; what is on the node is unknown`;
-    if ((await liveness.confirm(nodeName, signal)) !== 'silent') return recheck(liveness.remainingMs(nodeName));
+    if ((await liveness.confirm(nodeName, signal)) !== 'silent') return this.#recheckNode(nodeName);
     const current = await clients.volumes.get(keyOf(volume), { signal });
     if (current === undefined || current.metadata.uid !== volume.metadata.uid) return settled;
     if (!saysLost(current)) {
@@ -129,12 +129,16 @@ class VolumePass {
   }
 
   async #abandon(volume: LoopbackVolume, nodeName: string, signal: AbortSignal): Promise<Outcome> {
-    if ((await this.#cluster.confirmNodeState(nodeName, signal)) !== 'gone') return recheck(CONFLICT_MS);
+    if ((await this.#cluster.confirmNodeState(nodeName, signal)) !== 'gone') return this.#recheckNode(nodeName);
     await this.#patch(volume, removeFinalizerPatch(volume), signal);
     const { imagePath = 'its image' } = volume.status;
     const note = `node ${nodeName} is gone for good, so the object goes; the data stays on the disk of that node (${imagePath})`;
     this.#events.record(volume, 'Warning', 'NodeLost', 'Abandon', note);
-    return settled;
+    return settledAfter('abandoned');
+  }
+
+  #recheckNode(nodeName: string): Outcome {
+    return recheck(Math.max(CONFLICT_MS, this.#cluster.liveness.remainingMs(nodeName)));
   }
 
   async #writeScheduled(volume: LoopbackVolume, update: ScheduledUpdate, signal: AbortSignal): Promise<void> {

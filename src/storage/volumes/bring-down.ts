@@ -37,9 +37,13 @@ export async function takeDown(storage: Storage, run: Run, uid: string): Promise
 
 function refuseUsers({ otherMountPoints }: VolumeObservation): void {
   if (otherMountPoints.length === 0) return;
-  throw new StorageError('in-use', `the volume is also mounted at ${otherMountPoints.slice(0, 3).join(', ')}; unmount it there first`, {
-    reason: 'InUse',
-  });
+  throw new StorageError(
+    'in-use',
+    `the volume is also mounted at ${otherMountPoints.slice(0, 3).join(', ')}; unmount it there first`,
+    {
+      reason: 'InUse',
+    },
+  );
 }
 
 async function unmountTree(run: Run, path: string): Promise<void> {
@@ -49,7 +53,10 @@ async function unmountTree(run: Run, path: string): Promise<void> {
     // An exit code is not the fact: the mount table is.
     if (mountAt(await readMounts(), path) === undefined) return;
     if (error instanceof CommandError && /busy/.test(error.failure.stderrTail)) {
-      throw new StorageError('in-use', `files of the volume are open; end what uses ${path}`, { cause: error, reason: 'InUse' });
+      throw new StorageError('in-use', `files of the volume are open; end what uses ${path}`, {
+        cause: error,
+        reason: 'InUse',
+      });
     }
     throw error;
   }
@@ -71,9 +78,13 @@ async function proveUnused(filesystemUUID: string, { loops, tree }: VolumeObserv
 function refuseOtherLoops({ loops }: VolumeObservation, ownLoopPath: string | undefined): void {
   const others = loops.filter((loop) => loop.path !== ownLoopPath).map((loop) => loop.path);
   if (others.length === 0) return;
-  throw new StorageError('in-use', `the image is also attached to ${others.join(', ')}, not by the operator; detach it`, {
-    reason: 'StillInUse',
-  });
+  throw new StorageError(
+    'in-use',
+    `the image is also attached to ${others.join(', ')}, not by the operator; detach it`,
+    {
+      reason: 'StillInUse',
+    },
+  );
 }
 
 /** The kernel answers 0 and only marks a device that somebody has open (autoclear): look again. */
@@ -85,7 +96,9 @@ async function detachAndProve(storage: Storage, run: Run, loopPath: string, uid:
   });
   const after = (await storage.loopDevices()).find((loop) => loop.path === loopPath);
   if (after?.backingInode !== identity.backingInode || after.backingDevice !== identity.backingDevice) return;
-  throw new StorageError('in-use', `${loopPath} of volume ${uid} is still open somewhere and could not be detached`, { reason: 'StillInUse' });
+  throw new StorageError('in-use', `${loopPath} of volume ${uid} is still open somewhere and could not be detached`, {
+    reason: 'StillInUse',
+  });
 }
 
 async function removeMountPoint(storage: Storage, run: Run, uid: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
@@ -6,15 +7,16 @@ import { CommandError, type Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner, setImmutable } from '../../host/coreutils.ts';
 import { attachLoopDevice, type LoopDevice } from '../../host/losetup.ts';
 import { makeFilesystem } from '../../host/mkfs.ts';
-import { mountBtrfs } from '../../host/mount.ts';
+import { isInvalidMount, mountBtrfs } from '../../host/mount.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { createSubvolume, showSubvolume } from '../../host/subvolume.ts';
+import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, TREE_NAME } from '../layout.ts';
 import { isErrno, saveRecord, type VolumeRecord } from '../records.ts';
 import { takeDown } from './bring-down.ts';
-import { proveImage, proveSingleDevice } from './identify.ts';
+import { proveImage, proveSingleDevice, proveUnformatted } from './identify.ts';
 import { isBestEffort, type MountSettings, mountOptions } from './mount-options.ts';
 import { isTreeMount, observeVolume, type VolumeObservation } from './observe.ts';
 import { removeTop } from './top-mount.ts';
@@ -37,7 +39,7 @@ export async function bringUp(
 ): Promise<void> {
   await storage.withVolume(uid, signal, async (run) => {
     const before = await observeVolume(storage, uid);
-    if (before.tree !== undefined) return;
+    if (before.tree !== undefined) return await removeTop(storage, run, uid);
     try {
       await attempt('bring up the volume', () => ensureUp(storage, run, before, settings));
     } catch (error) {
@@ -49,14 +51,19 @@ export async function bringUp(
   });
 }
 
-async function ensureUp(storage: Storage, run: Run, before: VolumeObservation, settings: VolumeSettings): Promise<void> {
+async function ensureUp(
+  storage: Storage,
+  run: Run,
+  before: VolumeObservation,
+  settings: VolumeSettings,
+): Promise<void> {
   const { record, image } = before;
   if (record === undefined || image === undefined) {
     throw new StorageError('not-found', 'the image or its record is missing', { reason: 'BackingFileMissing' });
   }
   refuseStrayMount(before);
-  if (record.initialized) await proveImage(storage, run, record, image.sizeBytes);
-  else refuseOtherImage(storage, record, image.inode);
+  if (record.initialized) await proveImage(storage, run, record, image);
+  else await proveUnformatted(storage, run, record, image);
   proveSingleDevice(record, before.loops, before.liveDevices);
 
   const loopPath = before.loops[0]?.path ?? (await attachOnce(storage, run, record.uid, image.inode));
@@ -72,16 +79,6 @@ function refuseStrayMount({ strayMount }: VolumeObservation): void {
     'conflict',
     `${strayMount.fsType} from ${strayMount.source} is mounted at ${strayMount.mountPoint} where the volume belongs; unmount it`,
     { reason: 'ForeignMount' },
-  );
-}
-
-/** Rule 2: only the image that the record was made for is ever formatted. */
-function refuseOtherImage(storage: Storage, record: VolumeRecord, inode: number): void {
-  if (record.imageInode === inode) return;
-  throw new StorageError(
-    'foreign',
-    `the image ${storage.layout.imagePath(record.uid)} is not the one that was made for this volume; it is left as it is. Move it away`,
-    { reason: 'ForeignFilesystem' },
   );
 }
 
@@ -140,21 +137,34 @@ async function format(
   const topPath = layout.topPath(record.uid);
   await removeTop(storage, run, record.uid);
   if ((await liveDevices(record.filesystemUUID)) !== undefined) {
-    throw new StorageError('in-use', 'an unfinished filesystem of this volume is still mounted elsewhere', { reason: 'StillInUse' });
+    throw new StorageError('in-use', 'an unfinished filesystem of this volume is still mounted elsewhere', {
+      reason: 'StillInUse',
+    });
   }
-  const { filesystemUUID } = record;
-  await makeFilesystem(run, loopPath, { filesystemUUID, metadataProfile: settings.metadataProfile, label: settings.label });
+  const fresh = await withUnusedUUID(storage, record);
+  await makeFilesystem(run, loopPath, {
+    filesystemUUID: fresh.filesystemUUID,
+    metadataProfile: settings.metadataProfile,
+    label: settings.label,
+  });
   await mkdir(topPath, { mode: 0o700 });
   await mountOnce(storage, run, record.uid, loopPath, topPath, settings, 'subvolid=5');
   const treePath = `${topPath}/${TREE_NAME}`;
   await createSubvolume(run, treePath);
-  await ensureDirectory(run, treePath, { uid: 0, gid: 0, mode: '0700' });
   await createSubvolume(run, `${treePath}/${DATA_NAME}`);
   await ensureDirectory(run, `${treePath}/${DATA_NAME}`, settings.owner);
   await syncFilesystem(run, topPath);
-  const done = { ...record, initialized: true, tree: await showSubvolume(run, treePath) };
+  const done = { ...fresh, initialized: true, tree: await showSubvolume(run, treePath) };
   await saveRecord(layout, done);
   return done;
+}
+
+/** mkfs.btrfs refuses a UUID that it finds on any device, and an interrupted format has left the recorded one on this. */
+async function withUnusedUUID(storage: Storage, record: VolumeRecord): Promise<VolumeRecord> {
+  if ((await readSuperblock(storage.layout.imagePath(record.uid))) === undefined) return record;
+  const renewed = { ...record, filesystemUUID: randomUUID() };
+  await saveRecord(storage.layout, renewed);
+  return renewed;
 }
 
 async function mountTree(
@@ -171,7 +181,9 @@ async function mountTree(
   await mountOnce(storage, run, record.uid, loopPath, path, settings, `subvolid=${record.tree.id}`);
   const mount = mountAt(await readMounts(), path);
   if (mount !== undefined && isTreeMount(mount, record, await liveDevices(record.filesystemUUID))) return;
-  throw new StorageError('failed', `what is mounted at ${path} is not the tree of ${basename(loopPath)}`, { reason: 'CommandFailed' });
+  throw new StorageError('failed', `what is mounted at ${path} is not the tree of ${basename(loopPath)}`, {
+    reason: 'CommandFailed',
+  });
 }
 
 /** Mounts, or tries once more without what is best effort; what was refused is not asked for again. */
@@ -190,7 +202,7 @@ async function mountOnce(
     await mountBtrfs(run, loopPath, path, [...wanted, subvolume]);
   } catch (error) {
     if (mountAt(await readMounts(), path)?.source === loopPath) return;
-    if (!(error instanceof CommandError) || error.failure.timedOut || error.failure.aborted) throw error;
+    if (!isInvalidMount(error)) throw error instanceof CommandError ? damaged(error) : error;
     const needed = wanted.filter((option) => !isBestEffort(option));
     await mountBtrfs(run, loopPath, path, [...needed, subvolume]).catch(() => {
       throw damaged(error);
@@ -201,7 +213,10 @@ async function mountOnce(
 
 /** mount(8) says this for a filesystem that btrfs refuses to open; anything else is an ordinary failure. */
 function damaged(error: CommandError): Error {
-  if (!/bad superblock|can't read superblock|Structure needs cleaning|Input\/output error/.test(error.failure.stderrTail)) return error;
+  if (
+    !/bad superblock|can't read superblock|Structure needs cleaning|Input\/output error/.test(error.failure.stderrTail)
+  )
+    return error;
   return new StorageError(
     'damaged',
     `btrfs refuses to mount the image; it is left as it is. Check a copy of it with btrfs check, or put back a copy (${error.failure.stderrTail})`,

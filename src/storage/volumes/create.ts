@@ -73,5 +73,7 @@ async function refuseExisting(imagePath: string): Promise<void> {
   const existing = await open(imagePath, 'r').catch(() => undefined);
   if (existing === undefined) return;
   await existing.close();
-  throw new StorageError('conflict', `an image is at ${imagePath} already; it is left as it is`, { reason: 'ForeignFilesystem' });
+  throw new StorageError('conflict', `an image is at ${imagePath} already; it is left as it is`, {
+    reason: 'ForeignFilesystem',
+  });
 }

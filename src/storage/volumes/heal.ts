@@ -11,12 +11,18 @@ import { observeVolume } from './observe.ts';
  * transaction left nothing half-done on disk (a remount is refused). Only when nothing else has the filesystem open:
  * else it stays read-only, mounted as it was, and this throws `in-use` (ReadOnlyNeedsRestart).
  */
-export async function healReadOnly(storage: Storage, uid: string, settings: VolumeSettings, signal?: AbortSignal): Promise<void> {
+export async function healReadOnly(
+  storage: Storage,
+  uid: string,
+  settings: VolumeSettings,
+  signal?: AbortSignal,
+): Promise<void> {
   await storage.withVolume(uid, signal, (run) =>
     attempt('mount the volume anew', async () => {
       const { record, tree, otherMountPoints } = await observeVolume(storage, uid);
       if (record?.tree === undefined || tree === undefined || !tree.readOnly) return;
-      if (otherMountPoints.length > 0) throw needsRestart(`it is also mounted at ${otherMountPoints.slice(0, 3).join(', ')}`);
+      if (otherMountPoints.length > 0)
+        throw needsRestart(`it is also mounted at ${otherMountPoints.slice(0, 3).join(', ')}`);
       await unmount(run, tree.path).catch((cause: unknown) => {
         throw needsRestart('files in it are open', cause);
       });

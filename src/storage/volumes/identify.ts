@@ -6,32 +6,55 @@ import { readSuperblock } from '../../host/superblock.ts';
 import type { Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { loadRecord, type VolumeRecord } from '../records.ts';
+import type { Image } from './observe.ts';
 
 /**
  * The image holds the recorded filesystem, whole: its superblock has the recorded UUID and the file is no smaller than
  * the filesystem. Read before anything is attached, mounted or written.
  * Throws `foreign` (ForeignFilesystem, DuplicateFilesystem) or `damaged` (FilesystemDamaged, ImageTruncated).
  */
-export async function proveImage(storage: Storage, run: Run, record: VolumeRecord, imageSizeBytes: number): Promise<void> {
+export async function proveImage(storage: Storage, run: Run, record: VolumeRecord, image: Image): Promise<void> {
   const imagePath = storage.layout.imagePath(record.uid);
   const superblock = await readSuperblock(imagePath);
-  if (superblock === undefined) throw await withoutSuperblock(run, imagePath);
-  if (superblock.filesystemUUID !== record.filesystemUUID) throw await otherFilesystem(storage, record, superblock.filesystemUUID);
-  if (superblock.totalBytes > imageSizeBytes) {
+  if (superblock === undefined) throw await withoutSuperblock(run, imagePath, image.inode === record.imageInode);
+  if (superblock.filesystemUUID !== record.filesystemUUID)
+    throw await otherFilesystem(storage, record, superblock.filesystemUUID);
+  if (superblock.totalBytes > image.sizeBytes) {
     throw new StorageError(
       'damaged',
-      `the image has ${imageSizeBytes} bytes and its filesystem ${superblock.totalBytes}: its end is missing; put back a copy of the image ${imagePath}`,
+      `the image has ${image.sizeBytes} bytes and its filesystem ${superblock.totalBytes}: its end is missing; put back a copy of the image ${imagePath}`,
       { reason: 'ImageTruncated' },
     );
   }
 }
 
-async function withoutSuperblock(run: Run, imagePath: string): Promise<StorageError> {
-  const found = await probeContent(run, imagePath);
-  if (found !== undefined && found !== 'btrfs') {
+/**
+ * The image is the one that the record was made for, and holds nothing but what an interrupted format of ours may have
+ * left: only that is ever formatted (rule 2). Throws `foreign` (ForeignFilesystem).
+ */
+export async function proveUnformatted(storage: Storage, run: Run, record: VolumeRecord, image: Image): Promise<void> {
+  const imagePath = storage.layout.imagePath(record.uid);
+  if (image.inode !== record.imageInode) throw foreign(imagePath, 'is not the one that was made for this volume');
+  if (image.allocatedBytes === 0) return;
+  const superblock = await readSuperblock(imagePath);
+  const ours = superblock?.filesystemUUID === record.filesystemUUID;
+  const found = superblock === undefined ? await probeContent(run, imagePath) : 'another btrfs';
+  if (!ours && found !== undefined) throw foreign(imagePath, `holds ${found}, which the operator did not make`);
+}
+
+function foreign(imagePath: string, why: string): StorageError {
+  return new StorageError('foreign', `the image ${imagePath} ${why}; it is left as it is. Move it away`, {
+    reason: 'ForeignFilesystem',
+  });
+}
+
+async function withoutSuperblock(run: Run, imagePath: string, isOurFile: boolean): Promise<StorageError> {
+  const probed = await probeContent(run, imagePath);
+  const found = probed === undefined || probed === 'btrfs' ? undefined : probed;
+  if (found !== undefined || !isOurFile) {
     return new StorageError(
       'foreign',
-      `the image ${imagePath} holds ${found}, not the btrfs of this volume; it is left as it is. Put back the right image`,
+      `the image ${imagePath} holds ${found ?? 'no file system'}, not the btrfs of this volume; it is left as it is. Put back the right image`,
       { reason: 'ForeignFilesystem' },
     );
   }

@@ -1,11 +1,12 @@
-import { stat } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { countDeviceErrors, liveDevices, readLabel } from '../../host/btrfs-sysfs.ts';
 import { type Owner, readFilesystemSize, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
 import { type Mount, mountAt, optionValue, readMounts } from '../../host/mountinfo.ts';
-import type { Storage } from '../context.ts';
+import { attempt, type Storage } from '../context.ts';
+import type { Layout } from '../layout.ts';
 import { isErrno, loadRecord, type VolumeRecord } from '../records.ts';
 
 export interface Image {
@@ -42,12 +43,18 @@ export interface VolumeObservation {
   readonly strayMount: Mount | undefined;
   /** Mount points of this filesystem besides the tree's, in this mount namespace. */
   readonly otherMountPoints: readonly string[];
+  /** Something is left in the area of mounts: a mount point without a mount, or the staging place of the top. */
+  readonly strayDirectory: boolean;
   /** Devices of the live filesystem with the recorded UUID; undefined when nothing on this machine keeps it alive. */
   readonly liveDevices: readonly string[] | undefined;
 }
 
 /** Reads everything about a volume; changes nothing. Looks at the mounted filesystem through commands only, as it may hang. */
 export async function observeVolume(storage: Storage, uid: string): Promise<VolumeObservation> {
+  return await attempt('look at the volume', () => observe(storage, uid));
+}
+
+async function observe(storage: Storage, uid: string): Promise<VolumeObservation> {
   const { layout } = storage;
   const [record, stats, areaStats, mounts] = await Promise.all([
     loadRecord(layout, uid),
@@ -74,8 +81,18 @@ export async function observeVolume(storage: Storage, uid: string): Promise<Volu
       .filter((other) => mount !== undefined && proven && other.device === mount.device && other !== mount)
       .map((other) => other.mountPoint)
       .filter((path) => path !== topPath),
+    strayDirectory: await hasStrayDirectory(layout, uid, mounts),
     liveDevices: live,
   };
+}
+
+/** What is no mount point lies on the node's own filesystem: looking at it can't hang. */
+async function hasStrayDirectory(layout: Layout, uid: string, mounts: readonly Mount[]): Promise<boolean> {
+  const topPath = layout.topPath(uid);
+  if (mountAt(mounts, topPath) !== undefined) return true;
+  const paths = [topPath, layout.volumePath(uid)].filter((path) => mountAt(mounts, path) === undefined);
+  const found = await Promise.all(paths.map(statOrAbsent));
+  return found.some((stats) => stats !== undefined);
 }
 
 /** Rule 3: a mount of btrfs, of the recorded subvolume, of the filesystem with the recorded UUID, from a device of it. */

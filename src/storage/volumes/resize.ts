@@ -38,7 +38,12 @@ export interface MinimizeRequest {
  * The file is never smaller than the filesystem. Throws `out-of-space` (ShrinkDoesNotFit) when the data doesn't fit:
  * then the size is what it was.
  */
-export async function resizeVolume(storage: Storage, uid: string, targetBytes: number, options: ResizeOptions = {}): Promise<void> {
+export async function resizeVolume(
+  storage: Storage,
+  uid: string,
+  targetBytes: number,
+  options: ResizeOptions = {},
+): Promise<void> {
   await withMounted(storage, uid, 'resize the volume', options.signal, async (work) => {
     const { minimized, ...others } = work.record;
     const record = minimized?.sizeBytes === targetBytes ? { ...others, minimized } : others;
@@ -53,7 +58,12 @@ export async function resizeVolume(storage: Storage, uid: string, targetBytes: n
  * The volume is as large as its data and the headroom need, at least 256 MiB and at most its limit, and the record says
  * for which request. Interrupted, it goes on with what was reached.
  */
-export async function minimizeVolume(storage: Storage, uid: string, wish: MinimizeRequest, options: ResizeOptions = {}): Promise<void> {
+export async function minimizeVolume(
+  storage: Storage,
+  uid: string,
+  wish: MinimizeRequest,
+  options: ResizeOptions = {},
+): Promise<void> {
   await withMounted(storage, uid, 'minimize the volume', options.signal, async (work) => {
     await syncFilesystem(work.run, work.tree.path);
     const { neededBytes } = await spaceNeeded(targetOf(work));
@@ -117,15 +127,22 @@ async function grow({ run, image, imagePath, tree }: Work, targetBytes: number):
   await resizeFilesystem(run, tree.path, fileBytes === targetBytes ? 'max' : targetBytes);
 }
 
-async function shrinkOrGrowBack(storage: Storage, work: Work, targetBytes: number, options: ResizeOptions): Promise<void> {
+async function shrinkOrGrowBack(
+  storage: Storage,
+  work: Work,
+  targetBytes: number,
+  options: ResizeOptions,
+): Promise<void> {
   const { run, tree, record } = work;
   const { usedBytes, neededBytes } = await spaceNeeded(targetOf(work));
-  if (usedBytes <= targetBytes && (await shrinkFilesystem(work, targetBytes, options)) <= targetBytes) return;
-  const nowBytes = await readFilesystemSize(run, tree.path);
-  if (nowBytes < tree.filesystemSizeBytes) await resizeFilesystem(run, tree.path, tree.filesystemSizeBytes);
+  const reachedBytes = usedBytes <= targetBytes ? await shrinkFilesystem(work, targetBytes, options) : undefined;
+  if (reachedBytes !== undefined && reachedBytes <= targetBytes) return;
+  if (reachedBytes !== undefined && reachedBytes < tree.filesystemSizeBytes) {
+    await resizeFilesystem(run, tree.path, tree.filesystemSizeBytes);
+  }
   const { resize: _, ...unchanged } = record;
   await saveRecord(storage.layout, unchanged);
-  throw doesNotFit(Math.max(neededBytes, Math.min(nowBytes, tree.filesystemSizeBytes)), targetBytes);
+  throw doesNotFit(Math.max(neededBytes, reachedBytes ?? 0), targetBytes);
 }
 
 function doesNotFit(neededBytes: number, targetBytes: number): StorageError {
@@ -170,9 +187,13 @@ async function settle(storage: Storage, { run, imagePath, tree }: Work, record: 
   const sizes = [after.image?.sizeBytes, after.tree?.capacityBytes, after.tree?.filesystemSizeBytes];
   if (sizes.some((size) => size !== sizeBytes)) {
     const [file, device, filesystem] = sizes;
-    throw new StorageError('failed', `after a resize the image has ${file} bytes, its loop device ${device}, the filesystem ${filesystem}`, {
-      reason: 'CommandFailed',
-    });
+    throw new StorageError(
+      'failed',
+      `after a resize the image has ${file} bytes, its loop device ${device}, the filesystem ${filesystem}`,
+      {
+        reason: 'CommandFailed',
+      },
+    );
   }
   const { resize: _, minimized, ...settled } = record;
   await saveRecord(storage.layout, {

@@ -1,7 +1,7 @@
 import { setFilesystemLabel } from '../../host/btrfs-filesystem.ts';
-import { CommandError, type Run } from '../../host/command.ts';
+import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
-import { remount } from '../../host/mount.ts';
+import { isInvalidMount, remount } from '../../host/mount.ts';
 import { attempt, type Storage } from '../context.ts';
 import type { VolumeSettings } from './bring-up.ts';
 import { isBestEffort, missingOptions, mountOptions } from './mount-options.ts';
@@ -26,7 +26,12 @@ function sameOwner(left: Owner, right: Owner): boolean {
 }
 
 /** Label, owner of `data/` and mount options are as wanted, changed in place; options that the kernel refuses are left out. */
-export async function tune(storage: Storage, uid: string, settings: VolumeSettings, signal?: AbortSignal): Promise<void> {
+export async function tune(
+  storage: Storage,
+  uid: string,
+  settings: VolumeSettings,
+  signal?: AbortSignal,
+): Promise<void> {
   await storage.withVolume(uid, signal, (run) =>
     attempt('change the volume in place', async () => {
       const { tree } = await observeVolume(storage, uid);
@@ -40,14 +45,20 @@ export async function tune(storage: Storage, uid: string, settings: VolumeSettin
   );
 }
 
-async function changeOptions(storage: Storage, run: Run, uid: string, tree: TreeMount, settings: VolumeSettings): Promise<void> {
+async function changeOptions(
+  storage: Storage,
+  run: Run,
+  uid: string,
+  tree: TreeMount,
+  settings: VolumeSettings,
+): Promise<void> {
   const refused = storage.refusedOptions.get(uid) ?? [];
   const wanted = mountOptions(settings).filter((option) => !refused.includes(option));
   try {
     await remount(run, tree.path, wanted);
   } catch (error) {
     const droppable = missingOptions(settings, tree.options).filter(isBestEffort);
-    if (!(error instanceof CommandError) || error.failure.timedOut || droppable.length === 0) throw error;
+    if (!isInvalidMount(error) || droppable.length === 0) throw error;
     const needed = wanted.filter((option) => !droppable.includes(option));
     await remount(run, tree.path, needed);
     storage.refusedOptions.set(uid, [...new Set([...refused, ...droppable])]);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
 import { loadKubeConfig } from '../../../src/kube/config.ts';
 import type { KubeObject } from '../../../src/kube/object.ts';
-import type { ResourceType } from '../../../src/kube/resource-client.ts';
+import type { ResourceType } from '../../../src/kube/resource-type.ts';
 import { createTransport, type Transport } from '../../../src/kube/transport.ts';
 import { type ApiAccess, callApi } from '../../cluster/api.ts';
 import { waitFor } from '../../cluster/wait-for.ts';

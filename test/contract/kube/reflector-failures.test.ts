@@ -3,7 +3,7 @@ import { loadKubeConfig } from '../../../src/kube/config.ts';
 import type { KubeObject } from '../../../src/kube/object.ts';
 import type { Change } from '../../../src/kube/object-store.ts';
 import { type Reflector, startReflector } from '../../../src/kube/reflector.ts';
-import type { ResourceType } from '../../../src/kube/resource-client.ts';
+import type { ResourceType } from '../../../src/kube/resource-type.ts';
 import { createTransport, type Transport } from '../../../src/kube/transport.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import {

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
 import { loadKubeConfig, namespaceOf } from '../../../src/kube/config.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { createResourceClient } from '../../../src/kube/resource-client.ts';
@@ -94,6 +94,16 @@ describe('Transport connections', () => {
       'user-agent': 'btrfs-operator/test',
       accept: 'application/json',
     });
+  });
+
+  test('a token file that changed is taken over within a minute, or after a 401', async () => {
+    server.script(refuse(401), respond({}));
+    expect(await failureOf(get())).toMatchObject({ code: 401 });
+    await writeFile(path.join(server.dir, 'token'), 'renewed');
+    // The kubeconfig's reader keeps a token for 60 s of wall-clock time.
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
+    await get().finally(() => vi.useRealTimers());
+    expect(server.received.map(({ headers }) => headers.authorization)).toEqual(['Bearer secret', 'Bearer renewed']);
   });
 
   test('a certificate that the CA does not vouch for is refused', async () => {

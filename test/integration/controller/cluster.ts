@@ -11,6 +11,7 @@ import {
 import { type ControllerConfig, loadConfig } from '../../../src/config.ts';
 import { runController } from '../../../src/controller/run.ts';
 import { loadKubeConfig } from '../../../src/kube/config.ts';
+import { isNotFound } from '../../../src/kube/errors.ts';
 import { runLeaseRenewal } from '../../../src/kube/lease.ts';
 import { keyOf, type OwnerReference } from '../../../src/kube/object.ts';
 import { createResourceClient } from '../../../src/kube/resource-client.ts';
@@ -100,8 +101,12 @@ export async function startTestCluster() {
     /** Objects of volumes, nodes and agents are gone afterwards, held or not. */
     async empty(): Promise<void> {
       for (const volume of await volumes.list()) {
-        await volumes.patch(keyOf(volume), { metadata: { finalizers: null } }, { type: 'merge' });
+        // In this order: what is being deleted gets no finalizer any more.
         await volumes.delete(keyOf(volume));
+        const finalizers = { metadata: { finalizers: null } };
+        await volumes.patch(keyOf(volume), finalizers, { type: 'merge' }).catch((error) => {
+          if (!isNotFound(error)) throw error;
+        });
       }
       for (const node of await btrfsNodes.list()) await btrfsNodes.delete(keyOf(node));
       for (const node of await nodes.list()) await nodes.delete(keyOf(node));

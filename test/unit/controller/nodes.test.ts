@@ -4,7 +4,6 @@ import { judge } from '../../../src/controller/judge.ts';
 import { decideNode } from '../../../src/controller/nodes/decide.ts';
 import { createLiveness } from '../../../src/controller/nodes/liveness.ts';
 import { nodeStateOf } from '../../../src/controller/nodes/node-state.ts';
-import { createOutageWatch } from '../../../src/controller/outage-watch.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { createLeaseObserver } from '../../../src/kube/lease.ts';
 import type { Lease } from '../../../src/kube/resource-types.ts';
@@ -58,6 +57,7 @@ describe('createLiveness', () => {
     const liveness = createLiveness({
       namespace: 'op',
       observer: createLeaseObserver({ clock }),
+      clock,
       cached: (asked) => (asked === key ? leases.cached : undefined),
       read: async (asked) => (asked === key ? leases.served : undefined),
     });
@@ -94,12 +94,40 @@ describe('createLiveness', () => {
   it('confirm believes what the server has and the cache has not', async () => {
     const { clock, leases, liveness } = start();
     leases.cached = renewed(10);
-    leases.served = renewed(10);
     liveness.stateOf('node-a');
     await clock.advance(20_000);
-    expect(await liveness.confirm('node-a', signal)).toBe('silent');
     leases.served = renewed(30);
     expect(await liveness.confirm('node-a', signal)).toBe('live');
+  });
+
+  it('confirm takes a second look before it calls an agent silent', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    leases.served = renewed(10);
+    liveness.stateOf('node-a');
+    await clock.advance(30_000);
+    expect(await liveness.confirm('node-a', signal)).toBe('unsure');
+    expect(liveness.remainingMs('node-a')).toBeCloseTo(20_000 / 3);
+    await clock.advance(6_000);
+    expect(await liveness.confirm('node-a', signal)).toBe('unsure');
+    await clock.advance(1_000);
+    expect(await liveness.confirm('node-a', signal)).toBe('silent');
+    expect(liveness.remainingMs('node-a')).toBe(0);
+  });
+
+  it('the first look is forgotten when the agent comes back', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    leases.served = renewed(10);
+    liveness.stateOf('node-a');
+    await clock.advance(30_000);
+    await liveness.confirm('node-a', signal);
+    leases.cached = renewed(20);
+    leases.served = renewed(20);
+    expect(liveness.stateOf('node-a')).toBe('live');
+    await clock.advance(20_000);
+    expect(liveness.stateOf('node-a')).toBe('silent');
+    expect(await liveness.confirm('node-a', signal)).toBe('unsure');
   });
 
   it('leaseChanged names the node only if its agent changed state', async () => {
@@ -114,46 +142,6 @@ describe('createLiveness', () => {
     await clock.advance(60_000);
     leases.cached = renewed(30);
     expect(liveness.leaseChanged(key)).toBe('node-a');
-  });
-
-  it('restart gives everybody the full time anew', async () => {
-    const { clock, leases, liveness } = start();
-    leases.cached = renewed(10);
-    liveness.stateOf('node-a');
-    await clock.advance(30_000);
-    liveness.restart();
-    expect(liveness.stateOf('node-a')).toBe('live');
-    await clock.advance(20_000);
-    expect(liveness.stateOf('node-a')).toBe('silent');
-  });
-});
-
-describe('createOutageWatch', () => {
-  it.each([
-    { title: 'a short outage: no', failuresAtMs: [0, 1_000], backAtMs: 4_000, recovered: 0 },
-    { title: 'a long one: once', failuresAtMs: [0, 1_000, 9_000], backAtMs: 10_000, recovered: 1 },
-    { title: 'none: no', failuresAtMs: [], backAtMs: 60_000, recovered: 0 },
-  ])('$title', async ({ failuresAtMs, backAtMs, recovered }) => {
-    const clock = new ManualClock();
-    let calls = 0;
-    const outage = createOutageWatch(clock, () => calls++);
-    for (const atMs of failuresAtMs) {
-      await clock.advance(atMs - clock.monotonicMs());
-      outage.requestEnded({ code: 0, durationMs: 5 });
-    }
-    await clock.advance(backAtMs - clock.monotonicMs());
-    outage.requestEnded({ code: 200, durationMs: 5 });
-    outage.requestEnded({ code: 500, durationMs: 5 });
-    expect(calls).toBe(recovered);
-  });
-
-  it('counts from when the request that failed was sent', () => {
-    const clock = new ManualClock();
-    let calls = 0;
-    const outage = createOutageWatch(clock, () => calls++);
-    outage.requestEnded({ code: 0, durationMs: 30_000 });
-    outage.requestEnded({ code: 200, durationMs: 5 });
-    expect(calls).toBe(1);
   });
 });
 

@@ -1,0 +1,107 @@
+import type { Logger } from 'pino';
+import { agentLeaseName, GROUP } from '../api/group.ts';
+import type { AgentConfig } from '../config.ts';
+import { createEventRecorder } from '../kube/events.ts';
+import { runLeaseRenewal } from '../kube/lease.ts';
+import type { Transport } from '../kube/transport.ts';
+import type { AgentMetrics } from '../net/agent-metrics.ts';
+import type { Metrics } from '../net/metrics.ts';
+import { systemClock } from '../runtime/clock.ts';
+import type { Storage } from '../storage/context.ts';
+import { type CacheListener, startCaches } from './caches.ts';
+import { createHostState } from './host-state.ts';
+import { type ReconcilerParts, startNodeReconciler, startVolumeReconciler } from './reconcilers.ts';
+import { createTriggers, type Triggers } from './triggers.ts';
+import { createVolumeWatch } from './volumes/watch.ts';
+
+/** What the work on one node needs: a root that is ours, the API server, and where to say how it goes. */
+export interface NodeAgentOptions {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly agentMetrics: AgentMetrics;
+  readonly transport: Transport;
+  readonly storage: Storage;
+  /** Takes the check of readiness: why the agent can't do its work, undefined while it can. */
+  readonly setReady: (check: () => string | undefined) => void;
+}
+
+/** Watches and reconciles the objects of one node until the signal aborts; then running work may end within the grace period. */
+export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal): Promise<void> {
+  const { config, log, transport, storage } = agent;
+  const { nodeName } = config;
+  // Nothing is worked on before the caches are whole: what the volumes add up to would be too little.
+  let triggers: Triggers | undefined;
+  const listener: CacheListener = {
+    volumeChanged: (change) => triggers?.volumeChanged(change),
+    btrfsNodeChanged: () => triggers?.btrfsNodeChanged(),
+  };
+  const volumes = () => caches.volumes.values();
+  const host = await createHostState(storage, config, volumes);
+  const caches = startCaches({ transport, nodeName, log, listener });
+  const events = createEventRecorder({ transport, controller: `${GROUP}/agent`, instance: nodeName, log });
+  const parts: ReconcilerParts = { ...agent, caches, host, events, onUsage: usageMetrics(agent.agentMetrics) };
+  const volumeQueue = startVolumeReconciler(parts);
+  const nodeQueue = startNodeReconciler(parts);
+  try {
+    await caches.synced(signal);
+    triggers = createTriggers({ nodeName, volumes, volumeQueue, nodeQueue });
+    triggers.enqueueAll();
+    agent.setReady(caches.complaint);
+    await Promise.all([renewLease(agent, signal), lookRegularly(parts, triggers, signal)]);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    const graceMs = config.shutdownGraceSeconds * 1000;
+    await Promise.all([volumeQueue.stop(graceMs), nodeQueue.stop(graceMs)]);
+    await caches.stop();
+    await events.flush();
+  }
+}
+
+/** Shows how full a volume is, or no longer shows the volume when there is nothing to tell. */
+function usageMetrics(agentMetrics: AgentMetrics): ReconcilerParts['onUsage'] {
+  return ({ metadata: { namespace = '', name } }, usage) => {
+    if (usage === undefined) agentMetrics.removeVolume({ namespace, name });
+    else agentMetrics.setVolume({ namespace, name }, usage);
+  };
+}
+
+/** The controller takes the node for alive as long as its Lease is renewed. */
+async function renewLease({ config, transport, log }: NodeAgentOptions, signal: AbortSignal): Promise<void> {
+  await runLeaseRenewal({
+    transport,
+    namespace: config.namespace,
+    name: agentLeaseName(config.nodeName),
+    identity: config.nodeName,
+    durationSeconds: config.leaseSeconds,
+    renewEveryMs: config.renewSeconds * 1000,
+    log,
+    signal,
+  });
+}
+
+/** What no watch tells is looked at until the signal aborts; a look that fails is followed by the next. */
+async function lookRegularly(
+  { config, log, storage, caches, host, onUsage }: ReconcilerParts,
+  triggers: Triggers,
+  signal: AbortSignal,
+): Promise<void> {
+  const lookAtVolumes = createVolumeWatch({
+    storage,
+    volumes: () => caches.volumes.values(),
+    clock: systemClock,
+    usageIntervalMs: config.usageIntervalSeconds * 1000,
+    enqueue: triggers.enqueueVolume,
+    onUsage,
+  });
+  const pause = () => systemClock.sleep(config.watchIntervalSeconds * 1000, signal);
+  for (await pause(); !signal.aborted; await pause()) {
+    try {
+      if (await host.refresh()) triggers.enqueueAll();
+      await lookAtVolumes();
+    } catch (err) {
+      log.warn({ err }, 'could not look at the node');
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import type { Logger } from 'pino';
+import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
+import { agentManager } from '../api/group.ts';
+import { type LoopbackVolume, loopbackVolumeType, ownedByAgent } from '../api/loopback-volume.ts';
+import type { AgentConfig } from '../config.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { createResourceClient } from '../kube/resource-client.ts';
+import { nodeType, podType } from '../kube/resource-types.ts';
+import type { Transport } from '../kube/transport.ts';
+import type { Metrics } from '../net/metrics.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
+import type { Storage } from '../storage/context.ts';
+import { readPlatform } from '../storage/platform.ts';
+import type { Caches } from './caches.ts';
+import type { HostState } from './host-state.ts';
+import { judge } from './judge.ts';
+import { createNodeReconcile } from './node/reconcile.ts';
+import { createStatusWriter } from './status-writer.ts';
+import { createVolumeReconcile, type VolumeReconcilerOptions } from './volumes/reconcile.ts';
+import { createPodsUsing } from './volumes/users.ts';
+
+export interface ReconcilerParts {
+  readonly config: AgentConfig;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly transport: Transport;
+  readonly storage: Storage;
+  readonly caches: Caches;
+  readonly host: HostState;
+  readonly events: EventRecorder;
+  readonly onUsage: VolumeReconcilerOptions['onUsage'];
+}
+
+/** The loop over the volumes of this node; does nothing until a key is enqueued. */
+export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
+  const { config, log, metrics, transport, storage, caches, host, events, onUsage } = parts;
+  const { nodeName, concurrency } = config;
+  const client = createResourceClient(transport, loopbackVolumeType);
+  const writer = createStatusWriter({
+    client,
+    fieldManager: agentManager(nodeName),
+    ownedPart: ({ status }: LoopbackVolume) => ownedByAgent(status),
+  });
+  const reconcile = createVolumeReconcile({
+    nodeName,
+    storage,
+    client,
+    cached: (key) => caches.volumes.get(key),
+    writer,
+    events,
+    clock: systemClock,
+    hostFacts: host.factsFor,
+    podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
+    onUsage,
+  });
+  const hooks = metrics.reconcilerHooks('loopbackvolume');
+  return startReconciler({ name: 'loopbackvolume', concurrency, reconcile, judge, log, ...hooks });
+}
+
+/** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */
+export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
+  const { config, log, metrics, transport, storage, caches, host } = parts;
+  const { nodeName } = config;
+  const btrfsNodes = createResourceClient(transport, btrfsNodeType);
+  const writer = createStatusWriter({
+    client: btrfsNodes,
+    fieldManager: agentManager(nodeName),
+    ownedPart: ({ status }: BtrfsNode) => status,
+  });
+  const reconcile = createNodeReconcile({
+    nodeName,
+    btrfsNodes,
+    nodes: createResourceClient(transport, nodeType),
+    cached: (name) => caches.btrfsNodes.get(name),
+    writer,
+    clock: systemClock,
+    facts: async () => ({
+      // Read anew: a module may be loaded and tools be updated while the agent runs.
+      platform: await readPlatform(storage),
+      space: host.space,
+      allocatableBytes: host.allocatableBytes,
+      committedBytes: host.committedBytes(),
+      pressure: host.pressure,
+    }),
+  });
+  const hooks = metrics.reconcilerHooks('btrfsnode');
+  return startReconciler({ name: 'btrfsnode', concurrency: 1, reconcile, judge, log, ...hooks });
+}

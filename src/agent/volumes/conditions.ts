@@ -1,0 +1,137 @@
+import { type Condition, setCondition } from '../../api/conditions.ts';
+import type { LoopbackVolumeConditionType, LoopbackVolumeReason } from '../../api/reasons.ts';
+import type { VolumeRecord } from '../../storage/records.ts';
+import type { VolumeObservation } from '../../storage/volumes/observe.ts';
+import type { Progress, Report } from './report.ts';
+import type { Wish } from './wish.ts';
+
+/** CapacityPressure begins when less than this part of the size is free. */
+const PRESSURE_PART = 0.1;
+
+/** True when so little of the volume is free that somebody should do something. */
+export function isAlmostFull(freeBytes: number, sizeBytes: number): boolean {
+  return freeBytes < sizeBytes * PRESSURE_PART;
+}
+
+/** The agent's conditions: Ready always, each of the others while there is something to say. Pure. */
+export function conditionsOf(report: Report, previous: readonly Condition[]): Condition[] {
+  const observedGeneration = report.volume.metadata.generation ?? 0;
+  const entries: (readonly [LoopbackVolumeConditionType, Verdict | undefined])[] = [
+    ['Ready', readyOf(report)],
+    ['Mounted', mountedOf(report)],
+    ['Resized', resizedOf(report)],
+    ['CapacityPressure', pressureOf(report)],
+    ['Damaged', damagedOf(report)],
+    ['Reconciling', reconcilingOf(report)],
+    ['Stalled', stalledOf(report)],
+  ];
+  return entries.flatMap(([type, verdict]) => {
+    if (verdict === undefined) return [];
+    const [status, reason, message] = verdict;
+    return setCondition(
+      previous.filter((condition) => condition.type === type),
+      { type, status, reason, message, observedGeneration },
+      report.now,
+    );
+  });
+}
+
+type Verdict = readonly [status: Condition['status'], reason: LoopbackVolumeReason, message: string];
+
+/** Usable as the spec wants it: a change of size that is under way or refused does not take that away. */
+function readyOf({ seen, wish, failure }: Report): Verdict {
+  if (seen === undefined)
+    return ['Unknown', failure?.reason ?? 'CommandFailed', failure?.message ?? 'the volume can not be looked at'];
+  if (!wish.mounted && seen.tree === undefined && failure === undefined) {
+    return ['True', 'Unmounted', 'unmounted as spec.mounted asks; the image is kept'];
+  }
+  if (seen.tree?.readOnly)
+    return [
+      'False',
+      failure?.reason ?? 'ReadOnly',
+      failure?.message ?? 'btrfs turned the volume read-only after an error; it is being mounted anew',
+    ];
+  if (!wish.mounted) return ['False', failure?.reason ?? 'Unmounting', failure?.message ?? 'being unmounted'];
+  if (seen.tree === undefined)
+    return ['False', failure?.reason ?? 'Mounting', failure?.message ?? 'the volume is being made ready'];
+  // A mounted volume stays usable through a failure of a command, but not when its identity or content is in doubt.
+  if (failure?.mendedBy === 'person') return ['False', failure.reason, failure.message];
+  return ['True', 'Ready', `mounted; its data is in ${seen.tree.path}/data`];
+}
+
+function mountedOf({ seen, wish, failure }: Report): Verdict | undefined {
+  if (seen === undefined) return undefined;
+  const { tree } = seen;
+  if (tree === undefined)
+    return ['False', failure?.reason ?? (wish.mounted ? 'Mounting' : 'Unmounted'), failure?.message ?? 'not mounted'];
+  return ['True', 'Mounted', `mounted ${tree.readOnly ? 'read-only ' : ''}from ${tree.loopPath}`];
+}
+
+function resizedOf({ seen, wish, failure, resizeRefusal, progress }: Report): Verdict | undefined {
+  if (resizeRefusal !== undefined) return ['False', resizeRefusal.reason, resizeRefusal.message];
+  if (seen?.record === undefined || !seen.record.initialized) return undefined;
+  if (progress !== undefined) return ['False', reasonOf(progress), 'see status.progress'];
+  if (hasWantedSize(seen.record, seen, wish)) {
+    const asked = wish.minimize === undefined ? 'the size of spec.size' : 'the size that spec.minimize asks for';
+    return ['True', 'SizeReached', `the volume has ${asked}`];
+  }
+  if (failure !== undefined) return ['False', failure.reason, failure.message];
+  if (!wish.mounted) return ['False', 'Unmounted', 'the size is changed when the volume is mounted again'];
+  const isTooSmall = (seen.image?.sizeBytes ?? 0) < wish.sizeBytes && wish.minimize === undefined;
+  return ['False', isTooSmall ? 'Growing' : 'Shrinking', 'the size is being changed'];
+}
+
+/** The size that spec asks for, or what the last minimizing led to if that is what spec still asks for. */
+function hasWantedSize({ resize, minimized }: VolumeRecord, { image, tree }: VolumeObservation, wish: Wish): boolean {
+  const done = minimized?.request === wish.minimize?.request ? minimized?.sizeBytes : undefined;
+  const wantedBytes = wish.minimize === undefined ? wish.sizeBytes : done;
+  if (resize !== undefined || wantedBytes === undefined) return false;
+  const sizes = [image?.sizeBytes, ...(tree === undefined ? [] : [tree.filesystemSizeBytes, tree.capacityBytes])];
+  return sizes.every((size) => size === wantedBytes);
+}
+
+function reasonOf({ operation }: Progress): 'Minimizing' | 'Shrinking' {
+  return operation === 'Minimize' ? 'Minimizing' : 'Shrinking';
+}
+
+function pressureOf({ usage, seen, hostPressure }: Report): Verdict | undefined {
+  const sizeBytes = seen?.image?.sizeBytes;
+  if (usage === undefined || sizeBytes === undefined) return undefined;
+  if (isAlmostFull(usage.freeBytes, sizeBytes)) {
+    return [
+      'True',
+      'AlmostFull',
+      `less than ${PRESSURE_PART * 100} % of the volume is free; delete data, or raise spec.size`,
+    ];
+  }
+  if (hostPressure !== undefined)
+    return [
+      'True',
+      'HostPressure',
+      `writing may fail before the volume is full: ${hostPressure}; free space on the node`,
+    ];
+  return ['False', 'EnoughSpace', 'there is space left'];
+}
+
+function damagedOf({ seen, failure }: Report): Verdict | undefined {
+  if (failure?.reason === 'FilesystemDamaged' || failure?.reason === 'ImageTruncated')
+    return ['True', failure.reason, failure.message];
+  const errors = seen?.tree?.deviceErrors ?? 0;
+  if (errors === 0) return undefined;
+  return [
+    'True',
+    'DeviceErrors',
+    `btrfs counted ${errors} errors of the device or of checksums; see btrfs device stats, and save what can be read`,
+  ];
+}
+
+function reconcilingOf({ failure, resizeRefusal, progress }: Report): Verdict | undefined {
+  const trouble = failure ?? resizeRefusal;
+  if (trouble?.mendedBy === 'time') return ['True', trouble.reason, trouble.message];
+  return progress === undefined ? undefined : ['True', reasonOf(progress), 'see status.progress'];
+}
+
+function stalledOf({ failure, resizeRefusal }: Report): Verdict | undefined {
+  const trouble = [failure, resizeRefusal].find((refusal) => refusal?.mendedBy === 'person');
+  return trouble === undefined ? undefined : ['True', trouble.reason, trouble.message];
+}

@@ -1,0 +1,89 @@
+import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+/** What happens to one command. */
+export type Fault =
+  /** The agent is killed, the command never ran. */
+  | 'kill-before'
+  /** The agent is killed, the command has done its work. */
+  | 'kill-after'
+  /** The tool refuses with its own words and exit code, nothing was done. */
+  | 'fail'
+  /** The same, but the work was done. */
+  | 'lie';
+
+/** Which command gets the fault: the `number`th (from 1) of all, or of those that change something. */
+export interface Plan {
+  readonly fault: Fault;
+  readonly among: 'all' | 'changing';
+  readonly number: number;
+}
+
+export interface LoggedCommand {
+  readonly kind: 'reading' | 'changing';
+  readonly fault: Fault | 'none';
+  /** The command without what differs from volume to volume, e.g. `umount -- .top-UID`. */
+  readonly text: string;
+}
+
+export interface Shims {
+  /** For `--command-path`: the shims, then where the real tools are. */
+  readonly commandPath: string;
+  /** From now on commands are counted from 1 and logged anew; the plan strikes once. */
+  readonly arm: (plan?: Plan) => void;
+  /** The commands since {@link Shims.arm}, in the order in which they began. */
+  readonly log: () => readonly LoggedCommand[];
+}
+
+const REAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const TOOLS = [
+  'blkid',
+  'btrfs',
+  'chattr',
+  'flock',
+  'install',
+  'losetup',
+  'mkfs.btrfs',
+  'mount',
+  'stat',
+  'sync',
+  'truncate',
+  'umount',
+];
+
+/** Makes `dir` with a shim for each tool of the agent, without a plan. */
+export function installShims(dir: string): Shims {
+  mkdirSync(dir, { recursive: true });
+  for (const tool of TOOLS) symlinkSync(path.join(import.meta.dirname, 'shim.sh'), path.join(dir, tool));
+  const write = (name: string, text: string) => {
+    // Whole or not at all: a shim may read it at this moment.
+    writeFileSync(path.join(dir, `${name}.tmp`), text);
+    renameSync(path.join(dir, `${name}.tmp`), path.join(dir, name));
+  };
+  const arm = (plan?: Plan) => {
+    write('.plan', '');
+    write('.count', '0 0\n');
+    write('.log', '');
+    if (plan !== undefined) write('.plan', `${plan.fault} ${plan.among} ${plan.number}\n`);
+  };
+  arm();
+  return { commandPath: `${dir}:${REAL_PATH}`, arm, log: () => parseLog(readFileSync(path.join(dir, '.log'), 'utf8')) };
+}
+
+function parseLog(text: string): LoggedCommand[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [kind, fault, ...words] = line.split(' ') as [LoggedCommand['kind'], LoggedCommand['fault'], ...string[]];
+      return { kind, fault, text: withoutNames(words.join(' ')) };
+    });
+}
+
+function withoutNames(command: string): string {
+  return command
+    .replaceAll(/\/\S*\//g, '')
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UID')
+    .replaceAll(/\bloop\d+/g, 'loopN')
+    .replaceAll(/\d{4,}/g, 'N');
+}
