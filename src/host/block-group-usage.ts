@@ -3,8 +3,15 @@ import type { Run } from './command.ts';
 import { UnexpectedOutputError } from './unexpected-output.ts';
 
 const TIMEOUT_MS = 60_000;
+/** About 100 extents each; a chunk with more of them than this has short ones. */
+const MOST_LEAVES = 128;
 /** A leaf prints about 100 kB, so that one command stays below the runner's limit of output. */
 const BLOCKS_AT_ONCE = 64;
+
+interface TreeRoot {
+  readonly block: number;
+  readonly level: number;
+}
 
 /**
  * Bytes used in each chunk by its logical start, as of the last commit: sync the filesystem first. The tree that holds them also holds every
@@ -41,13 +48,44 @@ export async function readChunkUsage(
 }
 
 /**
+ * Length of the longest extent in a data chunk, or undefined when so many extents are in it that reading them all isn't worth it.
+ * As of the last commit; throws {@link UnexpectedOutputError} like {@link readChunkUsage}.
+ */
+export async function readLongestExtent(run: Run, device: string, chunk: Chunk): Promise<number | undefined> {
+  const { stdout } = await run({ file: 'btrfs', args: dumpTreeArgs(device, ['-r']), timeoutMs: TIMEOUT_MS });
+  const root = parseTreeRoot(stdout, 'extent');
+  const endBytes = chunk.logicalStart + chunk.lengthBytes;
+  let blocks = [root.block];
+  for (let level = root.level; level > 0; level--) {
+    const nodes = await readBlocks(run, device, blocks);
+    const pointers = nodes.flatMap((node) => parsePointers(node.text)).toSorted((a, b) => a.start - b.start);
+    const first = Math.max(
+      0,
+      pointers.findLastIndex((pointer) => pointer.start <= chunk.logicalStart),
+    );
+    blocks = pointers.slice(first).flatMap((pointer) => (pointer.start < endBytes ? [pointer.block] : []));
+    if (blocks.length > MOST_LEAVES) return undefined;
+  }
+  const leaves = await readBlocks(run, device, blocks);
+  const extents = leaves.flatMap((leaf) => [...leaf.text.matchAll(/^\s*item \d+ key \((\d+) EXTENT_ITEM (\d+)\)/gm)]);
+  const lengths = extents.flatMap(([, start, length]) =>
+    Number(start) >= chunk.logicalStart && Number(start) < endBytes ? [Number(length)] : [],
+  );
+  return lengths.reduce((longest, length) => Math.max(longest, length), 0);
+}
+
+/**
  * Where the tree with the block group items starts. Parses `dump-tree -r` (btrfs-progs 6.2):
  * `extent tree key (EXTENT_TREE ROOT_ITEM 0) 9781248 level 1`, or `block group tree key (BLOCK_GROUP_TREE …` with that feature.
  */
-export function parseUsageRoot(stdout: string): { readonly block: number; readonly level: number } {
-  const rootOf = (name: string) =>
-    stdout.match(new RegExp(`^${name} tree key \\(\\S+ ROOT_ITEM \\d+\\) (\\d+) level (\\d+)$`, 'm'));
-  const match = rootOf('block group') ?? rootOf('extent');
+export function parseUsageRoot(stdout: string): TreeRoot {
+  return /^block group tree key /m.test(stdout)
+    ? parseTreeRoot(stdout, 'block group')
+    : parseTreeRoot(stdout, 'extent');
+}
+
+function parseTreeRoot(stdout: string, name: string): TreeRoot {
+  const match = stdout.match(new RegExp(`^${name} tree key \\(\\S+ ROOT_ITEM \\d+\\) (\\d+) level (\\d+)$`, 'm'));
   if (match === null) throw new UnexpectedOutputError('btrfs inspect-internal dump-tree -r', stdout);
   return { block: Number(match[1]), level: Number(match[2]) };
 }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import type { Run } from './command.ts';
@@ -110,4 +110,14 @@ export async function setLoopCapacity(run: Run, loopPath: string): Promise<void>
 /** Capacity of the device in bytes; sysfs counts in sectors of 512. */
 export async function readLoopCapacity(loopPath: string): Promise<number> {
   return Number(await readFile(`/sys/block/${basename(loopPath)}/size`, 'utf8')) * 512;
+}
+
+/** Whether the device has a backing file at this moment, whichever. */
+export async function isAttached(loopPath: string): Promise<boolean> {
+  try {
+    await access(`/sys/block/${basename(loopPath)}/loop/backing_file`);
+    return true;
+  } catch {
+    return false;
+  }
 }

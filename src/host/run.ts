@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { type Command, CommandError, type CommandFailure, type CommandResult, printable, type Run } from './command.ts';
 
@@ -6,7 +7,10 @@ const KILL_AFTER_MS = 2_000;
 const STUCK_AFTER_MS = KILL_AFTER_MS + 1_000;
 /** A chunk tree of a 16 TiB volume prints about 4 MiB; anything above this is not what was asked for. */
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+const TOO_MUCH = `more than ${MAX_OUTPUT_BYTES} bytes of output`;
 const STDERR_TAIL_BYTES = 256;
+/** Enough to have the tail left when everything that can't be shown is gone from it. */
+const TAIL_LOOKED_AT = 16 * STDERR_TAIL_BYTES;
 
 export interface RunOptions {
   /** PATH of every command; nothing else is taken from this process's environment. */
@@ -40,6 +44,8 @@ async function runOnce(command: Command, options: RunOptions): Promise<CommandRe
   const child = execa(command.file, command.args, execaOptions(command, options));
   // NOTE: a child that outlives its deadline rejects long after nobody listens.
   child.catch(() => undefined);
+  const tooMuch = () => void child.kill();
+  const [stdout, stderr] = [collect(child.stdout, tooMuch), collect(child.stderr, tooMuch)];
 
   using stuck = stuckAfter(command.timeoutMs, options.signal);
   const result = await Promise.race([child, stuck.promise]);
@@ -47,22 +53,36 @@ async function runOnce(command: Command, options: RunOptions): Promise<CommandRe
     const aborted = options.signal?.aborted === true;
     return failureOf(command, { timedOut: !aborted, aborted, stillRunning: true, durationMs: since() });
   }
-  const stdout = textOf(result.stdout);
-  const stderr = textOf(result.stderr);
-  const done: CommandResult = { exitCode: result.exitCode ?? -1, stdout, stderr, durationMs: since() };
-  const ok = command.okExitCodes ?? [0];
-  const ended = result.exitCode !== undefined && !result.timedOut && !result.isCanceled && !result.isMaxBuffer;
-  if (ended && ok.includes(done.exitCode)) return done;
-  return failureOf(command, {
-    exitCode: result.exitCode,
-    signal: result.signal,
-    stderrTail: result.isMaxBuffer
-      ? `more than ${MAX_OUTPUT_BYTES} bytes of output`
-      : printableTail(stderr || stdout || result.originalMessage || ''),
-    timedOut: result.timedOut,
-    aborted: result.isCanceled,
-    durationMs: done.durationMs,
+  const { exitCode, signal, timedOut, isCanceled: aborted, originalMessage } = result;
+  const durationMs = since();
+  const isWhole = !stdout.isTooMuch && !stderr.isTooMuch && !timedOut && !aborted;
+  if (isWhole && exitCode !== undefined && (command.okExitCodes ?? [0]).includes(exitCode))
+    return { exitCode, stdout: stdout.text(), stderr: stderr.text(), durationMs };
+  const words =
+    stdout.isTooMuch || stderr.isTooMuch ? TOO_MUCH : stderr.text() || stdout.text() || originalMessage || '';
+  return failureOf(command, { exitCode, signal, stderrTail: printableTail(words), timedOut, aborted, durationMs });
+}
+
+interface Output {
+  readonly isTooMuch: boolean;
+  readonly text: () => string;
+}
+
+/** NOTE: execa's own buffers end in messages that it makes of all of them, which takes the event loop seconds for some MiB. */
+function collect(stream: Readable, onTooMuch: () => void): Output {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
+    else onTooMuch();
   });
+  return {
+    get isTooMuch() {
+      return bytes > MAX_OUTPUT_BYTES;
+    },
+    text: () => Buffer.concat(chunks).toString('utf8'),
+  };
 }
 
 function execaOptions(command: Command, options: RunOptions) {
@@ -79,8 +99,7 @@ function execaOptions(command: Command, options: RunOptions) {
     extendEnv: false,
     timeout: command.timeoutMs,
     forceKillAfterDelay: KILL_AFTER_MS,
-    maxBuffer: MAX_OUTPUT_BYTES,
-    stripFinalNewline: false,
+    buffer: false,
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
   } as const satisfies Options;
 }
@@ -112,13 +131,9 @@ function failureOf(command: Command, failure: Partial<CommandFailure> & { durati
   });
 }
 
-function textOf(output: unknown): string {
-  return typeof output === 'string' ? output : '';
-}
-
 /** The end of a tool's output made safe for a condition: one line, no control characters, 256 bytes at most. */
 export function printableTail(text: string): string {
-  const line = printable(text);
+  const line = printable(text.slice(-TAIL_LOOKED_AT));
   const bytes = Buffer.from(line, 'utf8');
   if (bytes.length <= STDERR_TAIL_BYTES) return line;
   return bytes

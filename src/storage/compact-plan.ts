@@ -2,6 +2,7 @@ import {
   chunkEnd,
   diskBytes,
   endOf,
+  type Hole,
   holesBelow,
   type Layout,
   lastChunk,
@@ -21,8 +22,8 @@ const MiB = 1024 * 1024;
 const WORTHWHILE_BYTES = 16 * MiB;
 /** Growing by any amount makes the kernel look for unallocated space again after it once found none (`btrfs_clear_space_info_full`). */
 const SLIVER_BYTES = 64 * 1024;
-/** Chunks of this size take any extent: none is longer (`BTRFS_MAX_EXTENT_SIZE`). */
-const LARGEST_EXTENT_BYTES = 128 * MiB;
+/** Where the first copy of the superblock is on every device (`btrfs_sb_offset`). */
+const SUPERBLOCK_OFFSET_BYTES = 64 * MiB;
 /** The kernel refuses to shrink a filesystem below this (`btrfs_ioctl_resize`). */
 export const SMALLEST_SIZE_BYTES = 256 * MiB;
 /** A chunk smaller than this helps nobody. */
@@ -43,7 +44,12 @@ export type Step =
    * The last chunk is emptied by a resize to where it starts. The kernel counts the chunk as allocated meanwhile and so makes hardly any
    * new chunk: the content goes into what is free in others, also of another size class, which it else avoids.
    */
-  | { readonly kind: 'squeeze'; readonly chunk: UsedChunk; readonly sizeBytes: number; readonly roomBytes: number }
+  | {
+      readonly kind: 'squeeze' | 'tighten';
+      readonly chunk: UsedChunk;
+      readonly sizeBytes: number;
+      readonly roomBytes: number;
+    }
   /** The filesystem gets this size, then the chunk's content goes where the kernel finds place. */
   | {
       readonly kind: 'move';
@@ -52,16 +58,18 @@ export type Step =
       readonly sizeBytes: number;
       readonly roomBytes: number;
     }
+  /** Nothing moves before the length of its longest extent is known. */
+  | { readonly kind: 'inspect'; readonly chunk: UsedChunk }
   | { readonly kind: 'finish'; readonly sizeBytes: number; readonly outcome: 'reached' | 'as-small-as-it-gets' };
 
 /**
  * Why a chunk moves: into holes below it (`lower`), the same with the filesystem larger meanwhile, for extents longer than the chunks of a small
  * one (`lift`), into what is free in other chunks (`fold`), to scratch space behind the end (`repack`), metadata into a chunk of the right size (`resettle`).
  */
-type Reason = 'lower' | 'lift' | 'fold' | 'repack' | 'resettle';
+type Reason = 'lower' | 'lift' | 'fold' | 'slide' | 'repack' | 'resettle';
 
 /** A step that writes. */
-export type MovingStep = Exclude<Step, { kind: 'finish' }>;
+export type MovingStep = Exclude<Step, { kind: 'finish' | 'inspect' }>;
 
 /** What earlier steps of this run taught. Keys name a chunk and a way to move it. */
 export interface History {
@@ -69,6 +77,8 @@ export interface History {
   readonly failed: ReadonlyMap<string, number>;
   /** Steps since the end was last lower than ever before that did not bring it down themselves. */
   readonly movesInVain: number;
+  /** Longest extent by logical start of the chunk, where one was asked for; 0 when there are too many to know. */
+  readonly longestExtents: ReadonlyMap<number, number>;
 }
 
 export interface Goal {
@@ -90,12 +100,15 @@ export function decideStep(layout: Layout, goal: Goal, history: History): Step {
   const steps = [
     dropEmpty,
     finishWhenSmall,
-    giveUp,
     ensureMetadataRoom,
     squeezeLast,
+    makeWayForMetadata,
+    tightenLast,
     lowerLast,
     liftLast,
-    foldHighest,
+    giveUp,
+    foldForMetadata,
+    slide,
     repackSparsest,
   ];
   for (const decide of steps) {
@@ -123,22 +136,41 @@ const dropEmpty: Decide = (layout, _goal, history) => {
     .find((step) => isWorthTrying(history, step));
 };
 
-const finishWhenSmall: Decide = (layout, goal) => {
+const finishWhenSmall: Decide = (layout, goal, history) => {
   const end = endOf(layout);
   const sizeBytes = comfortableSize(layout, goal);
   if (end <= goal.stopAtBytes && dataRoom(layout, goal.stopAtBytes) >= dataRoomWanted(layout, goal)) {
-    return { kind: 'finish', sizeBytes: goal.stopAtBytes, outcome: 'reached' };
+    return settleMetadata(layout, goal, history) ?? { kind: 'finish', sizeBytes: goal.stopAtBytes, outcome: 'reached' };
   }
-  if (end > Math.max(neededBytes(layout), goal.stopAtBytes) * CLOSE_ENOUGH) return undefined;
+  if (sizeBytes > Math.max(neededBytes(layout), goal.stopAtBytes) * CLOSE_ENOUGH) return undefined;
   return { kind: 'finish', sizeBytes, outcome: 'as-small-as-it-gets' };
 };
+
+/** Data that is written later takes unallocated space in large pieces: metadata gets its share before little of that is left. */
+function settleMetadata(layout: Layout, goal: Goal, history: History): MovingStep | undefined {
+  const unallocated = goal.stopAtBytes - allocatedOf(layout);
+  const deficit = metadataDeficit(layout);
+  if (deficit === 0 || unallocated >= deficit + 3 * wantedChunkBytes('data', goal.stopAtBytes)) return undefined;
+  return resettleMetadata(layout, history, Number.POSITIVE_INFINITY);
+}
 
 /** Moving data writes metadata: there must be some to write to before anything is moved. */
 const ensureMetadataRoom: Decide = (layout, goal, history) => {
   if (metadataDeficit(layout) === 0) return undefined;
-  const step = resettleMetadata(layout, history, Number.POSITIVE_INFINITY);
+  const step = foldBesideMetadata(layout, history) ?? resettleMetadata(layout, history, Number.POSITIVE_INFINITY);
   return step ?? { kind: 'finish', sizeBytes: comfortableSize(layout, goal), outcome: 'as-small-as-it-gets' };
 };
+
+/** A little data goes whose place, together with that of the metadata, holds the metadata chunk to come: mkfs puts small ones side by side. */
+function foldBesideMetadata(layout: Layout, history: History): MovingStep | undefined {
+  const needed = metadataNeeded(layout) * metadataCopies(layout);
+  const without = layout.chunks.filter((chunk) => chunk.kind !== 'metadata');
+  const candidates = layout.chunks
+    .filter((chunk) => chunk.kind === 'data' && chunk.lengthBytes <= WORTHWHILE_BYTES)
+    .filter((chunk) => largestHole({ ...layout, chunks: without }) < needed)
+    .filter((chunk) => largestHole({ ...layout, chunks: without.filter((other) => other !== chunk) }) >= needed);
+  return firstOf(candidates, (chunk) => foldData(layout, chunk, history));
+}
 
 const squeezeLast: Decide = (layout, _goal, history) => {
   const chunk = lastChunk(layout);
@@ -151,6 +183,54 @@ const squeezeLast: Decide = (layout, _goal, history) => {
   };
   return step.roomBytes >= chunk.usedBytes && isWorthTrying(history, step) ? step : undefined;
 };
+
+/**
+ * The last chunk goes into holes below it and the filesystem ends behind what it needs of the one before it, so that the new chunk is no larger than the
+ * old one. The kernel makes a chunk during a resize only if the holes are together as large as the chunk that goes.
+ */
+const tightenLast: Decide = (layout, _goal, history) => {
+  const chunk = lastChunk(layout);
+  if (chunk === undefined || chunk.kind === 'system' || chunk.usedBytes === 0) return undefined;
+  const others = { ...layout, chunks: layout.chunks.filter((other) => other !== chunk) };
+  const previousEnd = endOf(others);
+  const elsewhere = holesBelow(others, previousEnd).reduce((sum, hole) => sum + hole.lengthBytes, 0);
+  const sizeBytes = Math.max(SMALLEST_SIZE_BYTES, previousEnd + Math.max(0, diskBytes(chunk) - elsewhere));
+  if (sizeBytes > Math.min(chunkEnd(chunk) - SMALLEST_HOLE_BYTES, ...chunk.physicalStarts)) return undefined;
+  const step: MovingStep = { kind: 'tighten', chunk, sizeBytes, roomBytes: chunkEnd(chunk) - sizeBytes };
+  const place = nextChunk(others, sizeBytes, chunk.kind === 'metadata' ? 'metadata' : 'data');
+  if (place === undefined || !isWorthTrying(history, step)) return undefined;
+  if (chunk.kind === 'metadata') {
+    const fits = totalOf(others, 'metadata') + place.lengthBytes >= metadataNeeded(layout);
+    // Data that is written meanwhile must not need the hole for a new chunk of its own.
+    return fits && slackBeside(layout, chunk) >= WORTHWHILE_BYTES ? step : undefined;
+  }
+  return inspected(history, chunk, place, step);
+};
+
+/** A metadata chunk of the right size at the end leaves the holes to the data below it and then takes the place of that. */
+const makeWayForMetadata: Decide = (layout, _goal, history) => {
+  const last = lastChunk(layout);
+  if (last?.kind !== 'metadata' || last.lengthBytes > roundUp(metadataNeeded(layout)) + SMALLEST_HOLE_BYTES)
+    return undefined;
+  const chunk = highestData(layout);
+  const sizeBytes = Math.min(layout.capacityBytes, endOf(layout) + SLIVER_BYTES);
+  const place = nextChunk(layout, sizeBytes, 'data');
+  if (chunk === undefined || place === undefined || place.startBytes > (chunk.physicalStarts[0] ?? 0)) return undefined;
+  if (chunk.usedBytes > largestHole(layout) + slackBeside(layout, chunk) / 2) return undefined;
+  const step: MovingStep = { kind: 'move', why: 'slide', chunk, sizeBytes, roomBytes: place.lengthBytes };
+  return isWorthTrying(history, step) ? inspected(history, chunk, place, step) : undefined;
+};
+
+function highestData(layout: Layout): UsedChunk | undefined {
+  return layout.chunks.filter((chunk) => chunk.kind === 'data').toSorted((a, b) => chunkEnd(b) - chunkEnd(a))[0];
+}
+
+/** The step, if the chunk's extents fit into an empty chunk at `place`. */
+function inspected(history: History, chunk: UsedChunk, place: Hole, step: MovingStep): Step | undefined {
+  const longest = history.longestExtents.get(chunk.logicalStart);
+  if (longest === undefined) return { kind: 'inspect', chunk };
+  return longest <= longestFree(place.startBytes, place.lengthBytes) ? step : undefined;
+}
 
 const lowerLast: Decide = (layout, _goal, history) => {
   const chunk = lastChunk(layout);
@@ -178,13 +258,15 @@ const liftLast: Decide = (layout, _goal, history) => {
   return isWorthTrying(history, step) ? step : undefined;
 };
 
-/** Metadata at the end that finds no hole waits for the data below it to make one. */
-const foldHighest: Decide = (layout, _goal, history) => {
+/** Metadata at the end that finds no hole: the least content goes whose place is large enough. */
+const foldForMetadata: Decide = (layout, _goal, history) => {
   if (lastChunk(layout)?.kind === 'data') return undefined;
-  const [chunk] = layout.chunks
-    .filter((candidate) => candidate.kind === 'data')
-    .toSorted((a, b) => chunkEnd(b) - chunkEnd(a));
-  return chunk === undefined ? undefined : foldData(layout, chunk, history);
+  const needed = metadataNeeded(layout) * metadataCopies(layout);
+  const candidates = layout.chunks
+    .filter((chunk) => chunk.kind === 'data')
+    .filter((chunk) => largestHole({ ...layout, chunks: layout.chunks.filter((other) => other !== chunk) }) >= needed)
+    .toSorted((a, b) => a.usedBytes - b.usedBytes);
+  return firstOf(candidates, (chunk) => foldData(layout, chunk, history));
 };
 
 /** Without any space behind the end, so that the content goes into other chunks and not into a new one. */
@@ -196,7 +278,7 @@ function foldData(layout: Layout, chunk: UsedChunk, history: History): MovingSte
     sizeBytes: endOf(layout),
     roomBytes: slackBeside(layout, chunk),
   };
-  const content = chunk.usedBytes > 0 && largestHole(layout) < SMALLEST_HOLE_BYTES;
+  const content = chunk.usedBytes > 0 && largestHole(layout) < WORTHWHILE_BYTES;
   return content && step.roomBytes >= chunk.usedBytes && isWorthTrying(history, step) ? step : undefined;
 }
 
@@ -213,42 +295,85 @@ const repackSparsest: Decide = (layout, _goal, history) => {
 /** What becomes free when the content gets chunks of the size that the kernel makes now. */
 function repackGain(layout: Layout, chunk: UsedChunk): number {
   if (chunk.usedBytes === 0) return 0;
-  const wanted = wantedChunkBytes('data', endOf(layout));
+  if (chunk === highestData(layout)) return chunk.lengthBytes - roundUp(chunk.usedBytes + SMALLEST_HOLE_BYTES);
+  const wanted = wantedChunkBytes('data', scratchEnd(layout, chunk));
   return chunk.lengthBytes - Math.ceil(chunk.usedBytes / wanted) * wanted;
 }
 
-function repackData(layout: Layout, chunk: UsedChunk, history: History): MovingStep | undefined {
-  const end = endOf(layout);
-  const scratch = roundUp(chunk.usedBytes + SMALLEST_HOLE_BYTES);
-  if (layout.capacityBytes - end + roomBelow(layout, chunk) < chunk.usedBytes) return undefined;
-  const sizes = [end + scratch, Math.max(end + scratch, LARGEST_EXTENT_BYTES * 9)];
-  return firstOf(sizes, (bytes): MovingStep | undefined => {
-    const sizeBytes = Math.min(layout.capacityBytes, bytes);
-    const step: MovingStep = {
-      kind: 'move',
-      why: 'repack',
-      chunk,
-      sizeBytes,
-      roomBytes: sizeBytes - chunk.lengthBytes,
-    };
-    return isWorthTrying(history, step) ? step : undefined;
-  });
+function scratchEnd(layout: Layout, chunk: UsedChunk): number {
+  return endOf(layout) + roundUp(chunk.usedBytes + SMALLEST_HOLE_BYTES);
 }
 
-/** Metadata comes down again from its scratch space into a chunk as large as the kernel makes them: there must be a gain in that. */
-function shrinkMetadata(layout: Layout, history: History): MovingStep | undefined {
+/** The scratch space must come down again, into the place that the chunk leaves: that takes extents which fit there. */
+function repackData(layout: Layout, chunk: UsedChunk, history: History): Step | undefined {
+  const end = scratchEnd(layout, chunk);
+  if (layout.capacityBytes - endOf(layout) + roomBelow(layout, chunk) < chunk.usedBytes) return undefined;
+  const sizeBytes = Math.min(layout.capacityBytes, end);
+  const step: MovingStep = { kind: 'move', why: 'repack', chunk, sizeBytes, roomBytes: sizeBytes - chunk.lengthBytes };
+  const lengthBytes = Math.min(chunk.lengthBytes, wantedChunkBytes('data', end));
+  const place = { startBytes: chunk.physicalStarts[0] ?? 0, lengthBytes };
+  return isWorthTrying(history, step) ? inspected(history, chunk, place, step) : undefined;
+}
+
+/** Moves a chunk into the largest hole below it where that joins holes to one that is larger. */
+const slide: Decide = (layout, _goal, history) => {
+  const sizeBytes = Math.min(layout.capacityBytes, endOf(layout) + SLIVER_BYTES);
+  const place = nextChunk(layout, sizeBytes, 'data');
+  if (place === undefined || place.lengthBytes < WORTHWHILE_BYTES) return undefined;
+  const last = lastChunk(layout);
+  const candidates = layout.chunks
+    .filter((chunk) => chunk.kind === 'data' && chunk !== last && chunk.usedBytes > 0)
+    .filter((chunk) => (chunk.physicalStarts[0] ?? 0) > place.startBytes && chunk.usedBytes <= place.lengthBytes - MiB)
+    .filter((chunk) => joinedHole(layout, chunk, place) >= largestHole(layout) + WORTHWHILE_BYTES)
+    .toSorted((a, b) => a.usedBytes - b.usedBytes);
+  return firstOf(candidates, (chunk) => {
+    const step: MovingStep = { kind: 'move', why: 'slide', chunk, sizeBytes, roomBytes: place.lengthBytes };
+    return isWorthTrying(history, step) ? inspected(history, chunk, place, step) : undefined;
+  });
+};
+
+/** The hole there is where the chunk was, once its content is in a new chunk at `place`. */
+function joinedHole(layout: Layout, chunk: UsedChunk, place: Hole): number {
+  const moved = { ...chunk, lengthBytes: place.lengthBytes, physicalStarts: [place.startBytes] };
+  const after = { ...layout, chunks: layout.chunks.map((other) => (other === chunk ? moved : other)) };
+  const start = chunk.physicalStarts[0] ?? 0;
+  const hole = holesBelow(after, endOf(after)).find(
+    ({ startBytes, lengthBytes }) => startBytes <= start && start < startBytes + lengthBytes,
+  );
+  return hole?.lengthBytes ?? 0;
+}
+
+/** Free bytes at a stretch in an empty data chunk: the second superblock, at 64 MiB of the device, divides the one it is in. */
+function longestFree(startBytes: number, lengthBytes: number): number {
+  const before = SUPERBLOCK_OFFSET_BYTES - startBytes;
+  if (before < 0 || before >= lengthBytes) return lengthBytes;
+  return Math.max(before, lengthBytes - before - SLIVER_BYTES);
+}
+
+/** Oversized metadata goes to the end, if there is something to be gained when it has come down again from there. */
+function shrinkMetadata(layout: Layout, history: History): Step | undefined {
+  const [chunk] = layout.chunks
+    .filter((candidate) => candidate.kind === 'metadata')
+    .toSorted((a, b) => slackOf(b) - slackOf(a));
+  if (chunk === undefined) return undefined;
   const total = totalOf(layout, 'metadata');
-  const largest = Math.max(
-    0,
-    ...layout.chunks.filter((chunk) => chunk.kind === 'metadata').map((chunk) => chunk.lengthBytes),
-  );
-  const scratch = roundUp(metadataNeeded(layout)) * metadataCopies(layout);
-  const after = Math.max(
-    metadataNeeded(layout),
-    total - largest + wantedChunkBytes('metadata', endOf(layout) + scratch),
-  );
-  const gain = (total - after) * metadataCopies(layout);
-  return gain >= WORTHWHILE_BYTES ? resettleMetadata(layout, history, total - 1) : undefined;
+  const copies = metadataCopies(layout);
+  const scratch = roundUp(metadataNeeded(layout)) * copies;
+  const wanted = wantedChunkBytes('metadata', endOf(layout) + scratch);
+  const gain = (total - Math.max(metadataNeeded(layout), total - chunk.lengthBytes + wanted)) * copies;
+  if (gain >= WORTHWHILE_BYTES) return resettleMetadata(layout, history, total - 1);
+  const data = highestData(layout);
+  const without = { ...layout, chunks: layout.chunks.filter((other) => other !== chunk) };
+  const place = nextChunk(without, endOf(layout) + scratch, 'data');
+  if (
+    data === undefined ||
+    place === undefined ||
+    data.usedBytes > largestHole(without) + slackBeside(layout, data) / 2
+  )
+    return undefined;
+  const after = endOf({ ...without, chunks: without.chunks.filter((other) => other !== data) }) + scratch;
+  const step = after <= endOf(layout) - WORTHWHILE_BYTES ? resettleMetadata(layout, history, total - 1) : undefined;
+  return step && inspected(history, data, place, step);
 }
 
 /** Moves the metadata chunk with the most slack so that there is enough metadata space and at most `mostBytes` (one copy). */
@@ -318,7 +443,7 @@ function comfortableSize(layout: Layout, goal: Goal): number {
   const metadata = metadataNeeded(layout) + COMFORT_METADATA_BYTES - totalOf(layout, 'metadata');
   const data = COMFORT_DATA_BYTES + usedOf(layout, 'data') - totalOf(layout, 'data');
   const lacking = Math.max(0, metadata) * metadataCopies(layout) + Math.max(0, data);
-  return Math.min(layout.capacityBytes, Math.max(goal.stopAtBytes, end + Math.max(0, lacking - holes)));
+  return Math.min(layout.capacityBytes, Math.max(goal.stopAtBytes, end + Math.max(0, Math.ceil(lacking - holes))));
 }
 
 /** False for what found no place before, unless there is more room now. */

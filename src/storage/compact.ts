@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { readChunkUsage } from '../host/block-group-usage.ts';
+import { readChunkUsage, readLongestExtent } from '../host/block-group-usage.ts';
 import { balanceChunk, cancelBalance, exclusiveOperation } from '../host/btrfs-balance.ts';
 import { cancelResize, isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
 import { readChunkTree } from '../host/chunk-tree.ts';
 import type { Run } from '../host/command.ts';
 import { readAllocation } from '../host/space-info.ts';
 import { endOf, type Layout, neededBytes, totalOf, usedOnDisk } from './compact-layout.ts';
-import { decideStep, type History, type Step, stepKey } from './compact-plan.ts';
+import { decideStep, type History, type MovingStep, stepKey } from './compact-plan.ts';
 import { StorageError } from './errors.ts';
 
 export interface CompactTarget {
@@ -26,6 +26,9 @@ const BUDGET = 4;
 export async function compactFilesystem(options: CompactOptions) {
   await endLeftovers(options);
   const failed = new Map<string, number>();
+  const longestExtents = new Map<number, number>();
+  let drops = 0;
+  let counts = false;
   let movesInVain = 0,
     movedBytes = 0,
     best = Infinity,
@@ -40,9 +43,10 @@ export async function compactFilesystem(options: CompactOptions) {
     if (score < best) {
       best = score;
       movesInVain = 0;
-    } else if (end >= previousEnd) movesInVain++;
+    } else if (end >= previousEnd && counts) movesInVain++;
+    counts = true;
     previousEnd = end;
-    const history: History = { failed, movesInVain };
+    const history: History = { failed, movesInVain, longestExtents };
     const step = decideStep(layout, options, history);
     if (process.env.DBG) {
       const { chunk, ...rest } = step as any;
@@ -65,6 +69,14 @@ export async function compactFilesystem(options: CompactOptions) {
     if (step.kind === 'finish') {
       await resizeFilesystem(options.run, options.mountPath, step.sizeBytes);
       return { sizeBytes: step.sizeBytes, movedBytes, outcome: step.outcome };
+    }
+    if (step.kind === 'inspect') {
+      counts = false;
+      longestExtents.set(
+        step.chunk.logicalStart,
+        (await readLongestExtent(options.run, options.devicePath, step.chunk)) ?? 0,
+      );
+      continue;
     }
     if (movedBytes > budget) {
       await resizeFilesystem(options.run, options.mountPath, Math.max(end, options.stopAtBytes));
@@ -94,6 +106,11 @@ export async function compactFilesystem(options: CompactOptions) {
           );
         }
       }
+      if (step.kind === 'drop' && drops++ < 8) {
+        counts = false;
+        await new Promise((r) => setTimeout(r, 5000));
+        continue;
+      }
       failed.set(stepKey(step), step.roomBytes);
       await unstick(options);
     }
@@ -110,9 +127,9 @@ export function draw(layout: Layout) {
     )
     .join('\n');
 }
-async function apply({ run, mountPath }: CompactOptions, layout: Layout, step: Exclude<Step, { kind: 'finish' }>) {
+async function apply({ run, mountPath }: CompactOptions, layout: Layout, step: MovingStep) {
   const { chunk } = step;
-  if (step.kind === 'squeeze') return resizeFilesystem(run, mountPath, step.sizeBytes);
+  if (step.kind === 'squeeze' || step.kind === 'tighten') return resizeFilesystem(run, mountPath, step.sizeBytes);
   if (step.kind === 'move') {
     const t = Math.max(256 * 2 ** 20, endOf(layout));
     if (t < layout.sizeBytes) await resizeFilesystem(run, mountPath, t);

@@ -25,9 +25,6 @@ export async function openRoot(storage: Storage): Promise<RootLock> {
     throw new StorageError(
       'in-use',
       `another agent works on ${layout.rootPath}; stop it, or give this one another root`,
-      {
-        reason: 'RootInUse',
-      },
     );
   }
   await removeTemporaryFiles(layout.recordsPath);

@@ -67,7 +67,8 @@ export async function removeLeftovers(dir: string, victims: Victims): Promise<vo
   execFileSync('rm', ['--one-file-system', '-rf', '--', dir], { timeout: 60_000 });
 }
 
-function findLoops(root: string): { device: string; backingFile: string }[] {
+/** Loop devices with a backing file below `root`. */
+export function findLoops(root: string): { device: string; backingFile: string }[] {
   return readdirSync('/sys/block')
     .filter((name) => name.startsWith('loop'))
     .map((name) => ({
@@ -77,7 +78,8 @@ function findLoops(root: string): { device: string; backingFile: string }[] {
     .filter(({ backingFile }) => isUnder(root, backingFile));
 }
 
-function findMounts(root: string, devices: ReadonlySet<string>): string[] {
+/** Mount points below `root` or of these devices, the last mounted first. */
+export function findMounts(root: string, devices: ReadonlySet<string>): string[] {
   const mounts = readText('/proc/self/mountinfo')
     .trimEnd()
     .split('\n')

@@ -1,5 +1,6 @@
+import { expectConvergence } from './convergence.ts';
 import type { CrashVolume } from './crash-volume.ts';
-import type { LoggedCommand, Plan } from './shims.ts';
+import { type Fault, type LoggedCommand, type Plan, verbOf } from './shims.ts';
 
 /** One change of a volume's object, whose commands get the faults. */
 export interface Turn {
@@ -7,81 +8,116 @@ export interface Turn {
   /** Done before, without faults. */
   readonly prepare?: (volume: CrashVolume) => Promise<void>;
   readonly change: (volume: CrashVolume) => Promise<void>;
-}
-
-/** Which faults a run makes: one at each command of that kind, or only at the first `upTo`. */
-export interface FaultSeries extends Pick<Plan, 'fault' | 'among'> {
-  readonly upTo?: number;
-}
-
-/** What was done to which turn of a round trip. */
-export interface Coverage {
-  readonly turn: string;
-  /** The commands of the turn when nothing goes wrong, in order. */
-  readonly commands: readonly LoggedCommand[];
-  readonly struck: readonly (Plan & { readonly command: string })[];
+  /** It runs the commands of another turn: only a thorough run strikes them. */
+  readonly repeats?: true;
 }
 
 /**
- * Goes round the turns again and again, with one fault in each turn, until no turn has a command left to strike; after each
+ * `each-verb`: commands that change something, of those that are repeated with other numbers (steps of moving data) only
+ * the first, and for `kill-after` the last. `each-command`: every single one, those that only read too.
+ */
+export type Thoroughness = 'each-verb' | 'each-command';
+
+/** What was done to a turn. */
+export interface Coverage {
+  readonly turn: Turn;
+  /** The commands of the turn when nothing goes wrong, in order. */
+  readonly commands: readonly LoggedCommand[];
+  readonly struck: readonly Struck[];
+}
+
+export interface Struck {
+  readonly fault: Fault;
+  readonly command: LoggedCommand;
+}
+
+/**
+ * Goes round the turns again and again, with one fault in each, until no turn has a command left to strike; after each
  * turn the volume has to be as its object says. The turns together end where they begin, so that one volume serves for all.
  */
 export async function strikeEveryBoundary(
   volume: CrashVolume,
   turns: readonly Turn[],
-  series: readonly FaultSeries[],
+  faults: readonly Fault[],
+  thoroughness: Thoroughness,
 ): Promise<readonly Coverage[]> {
-  const coverage: (Coverage & { struck: (Plan & { command: string })[] })[] = [];
+  const rows: { turn: Turn; commands: readonly LoggedCommand[]; struck: Struck[]; plans: Plan[] }[] = [];
   for (const turn of turns) {
-    const { log } = await take(volume, turn);
-    coverage.push({ turn: turn.name, commands: log, struck: [] });
+    const commands = await take(volume, turn);
+    const plans = turn.repeats && thoroughness === 'each-verb' ? [] : plansFor(commands, faults, thoroughness);
+    const [first] = commands.filter(({ kind }) => kind === 'changing');
+    if (first !== undefined && thoroughness === 'each-verb' && faults.includes('kill-after'))
+      plans.unshift({ fault: 'kill-before', verb: verbOf(first), number: 1 });
+    rows.push({ turn, commands, struck: [], plans });
   }
-  for (const { fault, among, upTo = Number.POSITIVE_INFINITY } of series) {
-    const exhausted = new Set<string>();
-    for (let number = 1; number <= upTo && exhausted.size < turns.length; number++) {
-      for (const [index, turn] of turns.entries()) {
-        const plan = exhausted.has(turn.name) ? undefined : { fault, among, number };
-        const { command } = await take(volume, turn, plan);
-        if (plan === undefined) continue;
-        if (command === undefined) exhausted.add(turn.name);
-        else coverage[index]?.struck.push({ ...plan, command });
-      }
+  while (rows.some(({ plans }) => plans.length > 0)) {
+    for (const { turn, plans, struck } of rows) {
+      const plan = plans.shift();
+      const log = await take(volume, turn, plan);
+      const command = log.find(({ fault }) => fault !== 'none');
+      if (command !== undefined) struck.push({ fault: command.fault as Fault, command });
+      else if (plan !== undefined) plans.unshift(...fewer(plan, log));
     }
   }
-  return coverage;
+  return rows;
 }
 
-/** The turn is taken and the volume has come to rest; `command` is the one that was struck. */
-async function take(
-  volume: CrashVolume,
-  turn: Turn,
-  plan?: Plan,
-): Promise<{ log: readonly LoggedCommand[]; command: string | undefined }> {
+/** Where a turn did with fewer commands of a kind than the first time, the last one is struck all the same. */
+function fewer(plan: Plan, log: readonly LoggedCommand[]): Plan[] {
+  const number = log.filter((command) => verbOf(command) === plan.verb).length;
+  return number === 0 || number >= plan.number ? [] : [{ ...plan, number }];
+}
+
+function plansFor(commands: readonly LoggedCommand[], faults: readonly Fault[], thoroughness: Thoroughness): Plan[] {
+  return faults.flatMap((fault) =>
+    [...Map.groupBy(commands, verbOf)].flatMap(([verb, group]) => {
+      // One that only reads and lies has failed, no more.
+      if (group[0]?.kind === 'reading' && (thoroughness === 'each-verb' || fault === 'lie')) return [];
+      const indices = thoroughness === 'each-command' ? [...group.keys()] : samplesOf(group, fault);
+      return indices.map((index): Plan => ({ fault, verb, number: index + 1 }));
+    }),
+  );
+}
+
+/** The first with each set of operands, and for kills the last, too: what follows after it is something else. */
+function samplesOf(group: readonly LoggedCommand[], fault: Fault): readonly number[] {
+  const texts = group.map(({ text }) => text);
+  const firsts = [...texts.keys()].filter((index) => texts.indexOf(texts[index] ?? '') === index);
+  return [...new Set([...firsts, ...(fault === 'kill-after' ? [group.length - 1] : [])])];
+}
+
+/** The turn is taken and the volume has come to rest as it should; the commands that it took. */
+async function take(volume: CrashVolume, turn: Turn, plan?: Plan): Promise<readonly LoggedCommand[]> {
   const { shims } = volume.agent;
   await turn.prepare?.(volume);
   shims.arm(plan);
   try {
     await turn.change(volume);
-    await volume.converged();
+    await expectConvergence(volume.agent.rootPath, [volume]);
   } catch (cause) {
-    const struck = shims.log().find(({ fault }) => fault !== 'none');
-    const what =
-      plan === undefined
-        ? 'without a fault'
-        : `with ${plan.fault} at ${struck?.text ?? `${plan.among} command ${plan.number}`}`;
-    throw new Error(`${turn.name} ${what} does not end as it should:\n${describe(shims.log())}`, { cause });
+    const what = plan === undefined ? 'without a fault' : `with ${plan.fault} at ${plan.verb} (${plan.number})`;
+    throw new Error(`${turn.name} ${what} does not end as it should:\n${describeLog(shims.log())}`, { cause });
   }
-  const log = shims.log();
-  return { log, command: log.find(({ fault }) => fault !== 'none')?.text };
+  return shims.log();
 }
 
-/** Commands of the turn, without faults, that no fault of the series struck, as a list of texts. */
-export function notStruck({ commands, struck }: Coverage, { fault, among }: FaultSeries): readonly string[] {
-  const hit = new Set(struck.filter((one) => one.fault === fault && one.among === among).map((one) => one.command));
-  const meant = commands.filter(({ kind }) => among === 'all' || kind === 'changing').map(({ text }) => text);
-  return [...new Set(meant)].filter((text) => !hit.has(text));
+/** Kinds of changing commands of the turn that this fault did not meet. */
+export function notStruck({ turn, commands, struck }: Coverage, fault: Fault): readonly string[] {
+  if (turn.repeats) return [];
+  const met = new Set(struck.filter((one) => one.fault === fault).map(({ command }) => verbOf(command)));
+  const meant = commands.filter(({ kind }) => kind === 'changing').map(verbOf);
+  return [...new Set(meant)].filter((verb) => !met.has(verb));
 }
 
-function describe(log: readonly LoggedCommand[]): string {
+/** A line such as `shrink: 59 commands, 14 of them read only; struck: losetup --find ×3, chattr +i ×3`. */
+export function describeCoverage({ turn, commands, struck }: Coverage): string {
+  const reading = commands.filter(({ kind }) => kind === 'reading').length;
+  const times = [...Map.groupBy(struck, ({ command }) => verbOf(command))].map(
+    ([verb, { length }]) => `${verb} ×${length}`,
+  );
+  return `${turn.name}: ${commands.length} commands, ${reading} of them only read; struck: ${times.join(', ') || 'none'}`;
+}
+
+function describeLog(log: readonly LoggedCommand[]): string {
   return log.map(({ text, fault }) => `  ${text}${fault === 'none' ? '' : `  <- ${fault}`}`).join('\n');
 }

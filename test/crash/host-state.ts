@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
-import { findLeftovers } from '../cluster/host-leftovers.ts';
+import { findLoops, findMounts } from '../cluster/host-leftovers.ts';
 
 /** Everything of one root directory that there is on the machine; nothing in it belongs to nobody. */
 interface HostState {
@@ -49,7 +49,8 @@ function stateFor(rootPath: string, volumes: readonly LoopbackVolume[]): HostSta
 
 function stateOf(rootPath: string): HostState {
   const list = (area: string) => readdirSync(path.join(rootPath, area)).sort();
-  const { loops, mounts } = findLeftovers(rootPath);
+  const loops = findLoops(rootPath);
+  const mounts = findMounts(rootPath, new Set(loops.map(({ device }) => device)));
   return {
     root: readdirSync(rootPath).sort(),
     images: Object.fromEntries(

@@ -1,14 +1,14 @@
 import type { Turn } from './boundaries.ts';
 
-/** Changes that lead back to where they began. The first five make use of a volume with files in it. */
+/** Changes of one volume that lead back to where they began. */
 export interface RoundTrip {
   readonly name: string;
-  /** The spec that it begins with; undefined when there is no volume then. */
-  readonly spec: Readonly<Record<string, unknown>> | undefined;
+  /** Spec of the volume with files that it begins with; undefined if there is none then. */
+  readonly filled: Readonly<Record<string, unknown>> | undefined;
   readonly turns: readonly Turn[];
 }
 
-const change = (name: string, spec: Record<string, unknown>): Turn => ({
+const change = (name: string, spec: Readonly<Record<string, unknown>>): Turn => ({
   name,
   change: (volume) => volume.change(spec),
 });
@@ -19,7 +19,7 @@ const large = { size: '512Mi' };
 export const roundTrips: readonly RoundTrip[] = [
   {
     name: 'create and delete',
-    spec: undefined,
+    filled: undefined,
     turns: [
       { name: 'create', change: (volume) => volume.create(small) },
       { name: 'delete', prepare: (volume) => volume.fill(), change: (volume) => volume.delete() },
@@ -27,7 +27,7 @@ export const roundTrips: readonly RoundTrip[] = [
   },
   {
     name: 'shrink and grow',
-    spec: large,
+    filled: large,
     turns: [
       { name: 'shrink', prepare: (volume) => volume.pushToEnd(), change: (volume) => volume.change({ size: '288Mi' }) },
       change('grow', large),
@@ -35,27 +35,32 @@ export const roundTrips: readonly RoundTrip[] = [
   },
   {
     name: 'minimize and grow back',
-    spec: large,
+    filled: large,
     turns: [
       {
         name: 'minimize',
         prepare: (volume) => volume.pushToEnd(),
         change: (volume) => volume.change({ minimize: { headroom: '96Mi' } }),
       },
-      change('grow back', { minimize: null }),
+      { ...change('grow back', { minimize: null }), repeats: true },
     ],
   },
   {
     name: 'unmount and mount',
-    spec: small,
+    filled: small,
     turns: [change('unmount', { mounted: false }), change('mount', { mounted: true })],
   },
   {
     name: 'change in place',
-    spec: small,
+    filled: small,
     turns: [
-      change('change', { label: 'changed', owner: { uid: 1000, gid: 1001, mode: '0750' }, compression: 'lzo' }),
-      change('change back', { label: null, owner: null, compression: null }),
+      change('change', {
+        label: 'changed',
+        owner: { uid: 1000, gid: 1001, mode: '0750' },
+        compression: 'lzo',
+        minimize: { headroom: '96Mi' }, // as small as it can be already: only the record changes
+      }),
+      { ...change('change back', { label: null, owner: null, compression: null, minimize: null }), repeats: true },
     ],
   },
 ];

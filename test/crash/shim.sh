@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands in the agent's PATH under the name of one of its tools: counts and logs the command, does to it what `plan` says,
 # or else just runs the real tool from the rest of the PATH. Everything it needs lies beside it, since the agent hands on
-# no environment but PATH. Builtins where possible: it runs some thousand times.
+# no environment but PATH. It starts no process of its own before the tool: it runs some thousand times.
 
 here=${0%/*} tool=${0##*/}
 PATH=${PATH#*:}
@@ -48,24 +48,19 @@ kill_agent() {
   esac
 }
 
-# Volumes are worked on in parallel: one command counts at a time.
-exec 9>>"$here/.lock"
-flock 9
-read -r all changing <"$here/.count"
-all=$((all + 1))
-[ "$kind" = reading ] || changing=$((changing + 1))
-echo "$all $changing" >"$here/.count"
+# The command that draws the planned number gets the fault; only those of the planned kind draw. A number goes to whom
+# the kernel lets create its file: volumes are worked on in parallel.
 fault=none
-if read -r planned among number <"$here/.plan"; then
-  case "$among $kind $number" in
-  "all $kind $all" | "changing changing $changing")
-    fault=$planned
-    : >"$here/.plan"
-    ;;
-  esac
-fi
-echo "$kind $fault $tool $*" >>"$here/.log"
-exec 9>&-
+read -r turn planned number verb <"$here/.plan"
+case "$planned $tool $*" in
+"none "*) ;;
+"$planned $verb"*)
+  drawn=1
+  until { set -C && true >"$here/.drawn.$turn.$drawn"; } 2>/dev/null; do drawn=$((drawn + 1)); done
+  [ "$drawn" != "$number" ] || fault=$planned
+  ;;
+esac
+echo "$kind $fault $tool $*" >>"$here/.log.$turn"
 
 case $fault in
 kill-before)

@@ -12,10 +12,12 @@ export type Fault =
   /** The same, but the work was done. */
   | 'lie';
 
-/** Which command gets the fault: the `number`th (from 1) of all, or of those that change something. */
+/** Which command gets the fault. */
 export interface Plan {
   readonly fault: Fault;
-  readonly among: 'all' | 'changing';
+  /** What the command begins with, e.g. `btrfs balance start`. */
+  readonly verb: string;
+  /** Strikes the `number`th (from 1) of these. */
   readonly number: number;
 }
 
@@ -29,7 +31,7 @@ export interface LoggedCommand {
 export interface Shims {
   /** For `--command-path`: the shims, then where the real tools are. */
   readonly commandPath: string;
-  /** From now on commands are counted from 1 and logged anew; the plan strikes once. */
+  /** From now on commands are counted and logged anew; the plan strikes once. */
   readonly arm: (plan?: Plan) => void;
   /** The commands since {@link Shims.arm}, in the order in which they began. */
   readonly log: () => readonly LoggedCommand[];
@@ -55,19 +57,18 @@ const TOOLS = [
 export function installShims(dir: string): Shims {
   mkdirSync(dir, { recursive: true });
   for (const tool of TOOLS) symlinkSync(path.join(import.meta.dirname, 'shim.sh'), path.join(dir, tool));
-  const write = (name: string, text: string) => {
+  let turn = 0;
+  const logPath = () => path.join(dir, `.log.${turn}`);
+  const arm = ({ fault, number, verb }: Partial<Plan> = {}) => {
+    turn++;
+    writeFileSync(logPath(), '');
     // Whole or not at all: a shim may read it at this moment.
-    writeFileSync(path.join(dir, `${name}.tmp`), text);
-    renameSync(path.join(dir, `${name}.tmp`), path.join(dir, name));
-  };
-  const arm = (plan?: Plan) => {
-    write('.plan', '');
-    write('.count', '0 0\n');
-    write('.log', '');
-    if (plan !== undefined) write('.plan', `${plan.fault} ${plan.among} ${plan.number}\n`);
+    const planPath = path.join(dir, '.plan');
+    writeFileSync(`${planPath}.tmp`, `${turn} ${fault ?? 'none'} ${number ?? 0} ${verb ?? ''}\n`);
+    renameSync(`${planPath}.tmp`, planPath);
   };
   arm();
-  return { commandPath: `${dir}:${REAL_PATH}`, arm, log: () => parseLog(readFileSync(path.join(dir, '.log'), 'utf8')) };
+  return { commandPath: `${dir}:${REAL_PATH}`, arm, log: () => parseLog(readFileSync(logPath(), 'utf8')) };
 }
 
 function parseLog(text: string): LoggedCommand[] {
@@ -79,6 +80,15 @@ function parseLog(text: string): LoggedCommand[] {
       return { kind, fault, text: withoutNames(words.join(' ')) };
     });
 }
+
+/** The command without its operands, which is what a {@link Plan} names it by. */
+export function verbOf({ text }: LoggedCommand): string {
+  const words = text.split(' ');
+  return words.slice(0, VERB_WORDS[words[0] ?? ''] ?? 1).join(' ');
+}
+
+/** The rest is operands. */
+const VERB_WORDS: Readonly<Record<string, number>> = { btrfs: 3, losetup: 2, mount: 2, chattr: 2 };
 
 function withoutNames(command: string): string {
   return command

@@ -56,7 +56,7 @@ export async function apply(
       await tune(storage, uid, wish.settings, signal);
       return { reason: 'Changed', action: 'Change', text: 'label, owner and mount options are as spec says' };
     case 'resize':
-      await resizeVolume(storage, uid, action.targetBytes, options);
+      await resizeVolume(storage, uid, action.targetBytes, { ...options, minimizeRequest: wish.minimize?.request });
       return { reason: 'Resized', action: 'Resize', text: `resized to ${formatBytes(action.targetBytes)}` };
     case 'minimize': {
       const { headroomBytes, request } = action;

@@ -2,7 +2,7 @@ import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { LoopbackVolumeReason } from '../../api/reasons.ts';
 import { keyOf } from '../../kube/object.ts';
-import { type Outcome, settled } from '../../runtime/outcome.ts';
+import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { removeVolume } from '../../storage/volumes/remove.ts';
 import type { Refusal } from './decide.ts';
@@ -32,8 +32,10 @@ export async function finalize(
     return await wait(options, volume, { reason: 'HasDependents', message, mendedBy: 'time' });
   }
   const retained = volume.spec.deletionPolicy === 'Retain';
+  let step = 'retained';
   try {
-    await (retained ? bringDown(storage, uid, signal) : removeVolume(storage, uid, signal));
+    if (retained) await bringDown(storage, uid, signal);
+    else step = await removeVolume(storage, uid, signal);
   } catch (error) {
     if (signal.aborted) throw error;
     const outcome = await wait(options, volume, refusalOf(error));
@@ -47,7 +49,7 @@ export async function finalize(
   await report(options, volume, 'True', reason, message);
   events.record(volume, 'Normal', reason, 'Delete', message);
   writer.forget(keyOf(volume));
-  return settled;
+  return settledAfter(step);
 }
 
 async function wait(options: VolumeReconcilerOptions, volume: LoopbackVolume, refusal: Refusal): Promise<Outcome> {

@@ -29,7 +29,7 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<vo
     );
     for (const volume of volumes) {
       const { uid } = volume.metadata;
-      if (hasChanged(before.get(uid), glances.get(uid))) options.enqueue(keyOf(volume));
+      if (hasChanged(volume, before.get(uid), glances.get(uid))) options.enqueue(keyOf(volume));
     }
     before = glances;
     const nowMs = options.clock.monotonicMs();
@@ -39,8 +39,11 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<vo
   };
 }
 
-function hasChanged(before: Glance | undefined, now: Glance | undefined): boolean {
-  if (before === undefined || now === undefined) return false;
+/** An image that went and came back between two looks, or before the first one, shows against the status. */
+function hasChanged({ status }: LoopbackVolume, before: Glance | undefined, now: Glance | undefined): boolean {
+  if (now === undefined) return false;
+  if ((now.imageInode !== undefined) !== (status.imagePath !== undefined)) return true;
+  if (before === undefined) return false;
   return before.mounted !== now.mounted || before.readOnly !== now.readOnly || before.imageInode !== now.imageInode;
 }
 

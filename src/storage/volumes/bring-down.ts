@@ -2,13 +2,13 @@ import { rmdir } from 'node:fs/promises';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import { CommandError, type Run } from '../../host/command.ts';
 import { setImmutable } from '../../host/coreutils.ts';
-import { detachLoopDevice } from '../../host/losetup.ts';
+import { detachLoopDevice, isAttached, type LoopDevice } from '../../host/losetup.ts';
 import { unmount } from '../../host/mount.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { isErrno } from '../records.ts';
-import { observeVolume, type VolumeObservation } from './observe.ts';
+import { observePlace, type VolumePlace } from './observe.ts';
 import { removeTop } from './top-mount.ts';
 
 /**
@@ -22,20 +22,21 @@ export async function bringDown(storage: Storage, uid: string, signal?: AbortSig
 }
 
 /** {@link bringDown} for a caller that has the volume's lock; returns what there was before. */
-export async function takeDown(storage: Storage, run: Run, uid: string): Promise<VolumeObservation> {
-  const before = await observeVolume(storage, uid);
+export async function takeDown(storage: Storage, run: Run, uid: string): Promise<VolumePlace> {
+  const before = await observePlace(storage, uid);
+  const { mount, loops, record } = before;
   refuseUsers(before);
-  if (before.tree !== undefined) await unmountTree(run, before.tree.path);
+  if (mount !== undefined) await unmountTree(run, mount.mountPoint);
   await removeTop(storage, run, uid);
-  if (before.record !== undefined) await proveUnused(before.record.filesystemUUID, before);
-  const ownLoopPath = before.tree?.loopPath ?? (before.loops.length === 1 ? before.loops[0]?.path : undefined);
-  if (ownLoopPath !== undefined) await detachAndProve(storage, run, ownLoopPath, uid);
+  if (record !== undefined) await proveUnused(record.filesystemUUID, before);
+  const ownLoopPath = mount?.source ?? (loops.length === 1 ? loops[0]?.path : undefined);
+  if (ownLoopPath !== undefined) await detachAndProve(storage, run, ownLoopPath, before);
   refuseOtherLoops(before, ownLoopPath);
   await removeMountPoint(storage, run, uid);
   return before;
 }
 
-function refuseUsers({ otherMountPoints }: VolumeObservation): void {
+function refuseUsers({ otherMountPoints }: VolumePlace): void {
   if (otherMountPoints.length === 0) return;
   throw new StorageError(
     'in-use',
@@ -63,9 +64,9 @@ async function unmountTree(run: Run, path: string): Promise<void> {
 }
 
 /** A filesystem that lives on without a mount of ours is held by another mount namespace, e.g. a pod's. */
-async function proveUnused(filesystemUUID: string, { loops, tree }: VolumeObservation): Promise<void> {
+async function proveUnused(filesystemUUID: string, { loops, mount }: VolumePlace): Promise<void> {
   const live = (await liveDevices(filesystemUUID)) ?? [];
-  const own = [...loops.map((loop) => loop.path), tree?.loopPath];
+  const own = [...loops.map((loop) => loop.path), mount?.source];
   if (!live.some((name) => own.includes(`/dev/${name}`))) return;
   throw new StorageError(
     'in-use',
@@ -75,7 +76,7 @@ async function proveUnused(filesystemUUID: string, { loops, tree }: VolumeObserv
 }
 
 /** Rule 17: a second loop device on the image was made by somebody else, who has to end it. */
-function refuseOtherLoops({ loops }: VolumeObservation, ownLoopPath: string | undefined): void {
+function refuseOtherLoops({ loops }: VolumePlace, ownLoopPath: string | undefined): void {
   const others = loops.filter((loop) => loop.path !== ownLoopPath).map((loop) => loop.path);
   if (others.length === 0) return;
   throw new StorageError(
@@ -88,14 +89,22 @@ function refuseOtherLoops({ loops }: VolumeObservation, ownLoopPath: string | un
 }
 
 /** The kernel answers 0 and only marks a device that somebody has open (autoclear): look again. */
-async function detachAndProve(storage: Storage, run: Run, loopPath: string, uid: string): Promise<void> {
-  const identity = (await storage.loopDevices()).find((loop) => loop.path === loopPath);
-  if (identity === undefined) return;
+async function detachAndProve(
+  storage: Storage,
+  run: Run,
+  loopPath: string,
+  { uid, loops }: VolumePlace,
+): Promise<void> {
+  if (!(await isAttached(loopPath))) return;
+  const at = (devices: readonly LoopDevice[]) => devices.find((loop) => loop.path === loopPath);
+  const identity = at(loops) ?? at(await storage.loopDevices());
   await detachLoopDevice(run, loopPath).catch((error: unknown) => {
     if (!(error instanceof CommandError) || error.failure.stillRunning) throw error;
   });
-  const after = (await storage.loopDevices()).find((loop) => loop.path === loopPath);
-  if (after?.backingInode !== identity.backingInode || after.backingDevice !== identity.backingDevice) return;
+  if (!(await isAttached(loopPath))) return;
+  // Attached all the same: still to this image, or already to another one, which somebody attached in the meantime.
+  const after = at(await storage.loopDevices());
+  if (after?.backingInode !== identity?.backingInode || after?.backingDevice !== identity?.backingDevice) return;
   throw new StorageError('in-use', `${loopPath} of volume ${uid} is still open somewhere and could not be detached`, {
     reason: 'StillInUse',
   });

@@ -18,7 +18,8 @@ import { isErrno, saveRecord, type VolumeRecord } from '../records.ts';
 import { takeDown } from './bring-down.ts';
 import { proveImage, proveSingleDevice, proveUnformatted } from './identify.ts';
 import { isBestEffort, type MountSettings, mountOptions } from './mount-options.ts';
-import { isTreeMount, observeVolume, type VolumeObservation } from './observe.ts';
+import { HELD_ELSEWHERE, needsRestart } from './needs-restart.ts';
+import { isTreeMount, observePlace, type VolumePlace } from './observe.ts';
 import { removeTop } from './top-mount.ts';
 
 export interface VolumeSettings extends MountSettings {
@@ -38,8 +39,8 @@ export async function bringUp(
   signal?: AbortSignal,
 ): Promise<void> {
   await storage.withVolume(uid, signal, async (run) => {
-    const before = await observeVolume(storage, uid);
-    if (before.tree !== undefined) return await removeTop(storage, run, uid);
+    const before = await observePlace(storage, uid);
+    if (before.mount !== undefined) return await removeTop(storage, run, uid);
     try {
       await attempt('bring up the volume', () => ensureUp(storage, run, before, settings));
     } catch (error) {
@@ -51,12 +52,7 @@ export async function bringUp(
   });
 }
 
-async function ensureUp(
-  storage: Storage,
-  run: Run,
-  before: VolumeObservation,
-  settings: VolumeSettings,
-): Promise<void> {
+async function ensureUp(storage: Storage, run: Run, before: VolumePlace, settings: VolumeSettings): Promise<void> {
   const { record, image } = before;
   if (record === undefined || image === undefined) {
     throw new StorageError('not-found', 'the image or its record is missing', { reason: 'BackingFileMissing' });
@@ -73,7 +69,7 @@ async function ensureUp(
   await removeTop(storage, run, record.uid);
 }
 
-function refuseStrayMount({ strayMount }: VolumeObservation): void {
+function refuseStrayMount({ strayMount }: VolumePlace): void {
   if (strayMount === undefined) return;
   throw new StorageError(
     'conflict',
@@ -101,7 +97,7 @@ async function attachOnce(storage: Storage, run: Run, uid: string, inode: number
 }
 
 async function attachedTo(storage: Storage, uid: string, inode: number): Promise<LoopDevice | undefined> {
-  const { loops } = await observeVolume(storage, uid);
+  const { loops } = await observePlace(storage, uid);
   return loops.find((loop) => loop.backingInode === inode);
 }
 
@@ -178,7 +174,13 @@ async function mountTree(
     throw new StorageError('damaged', 'the record names no subvolume of the operator', { reason: 'RecordDamaged' });
   }
   const path = storage.layout.volumePath(record.uid);
-  await mountOnce(storage, run, record.uid, loopPath, path, settings, `subvolid=${record.tree.id}`);
+  await mountOnce(storage, run, record.uid, loopPath, path, settings, `subvolid=${record.tree.id}`).catch(
+    async (error: unknown) => {
+      // What another mount namespace keeps alive after an error is refused by the kernel, but nothing is damaged.
+      const isHeld = isDamage(error) && (await liveDevices(record.filesystemUUID)) !== undefined;
+      throw isHeld ? needsRestart(HELD_ELSEWHERE, error) : error;
+    },
+  );
   const mount = mountAt(await readMounts(), path);
   if (mount !== undefined && isTreeMount(mount, record, await liveDevices(record.filesystemUUID))) return;
   throw new StorageError('failed', `what is mounted at ${path} is not the tree of ${basename(loopPath)}`, {
@@ -222,4 +224,8 @@ function damaged(error: CommandError): Error {
     `btrfs refuses to mount the image; it is left as it is. Check a copy of it with btrfs check, or put back a copy (${error.failure.stderrTail})`,
     { cause: error, reason: 'FilesystemDamaged' },
   );
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'damaged';
 }

@@ -3,6 +3,7 @@ import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { observeSpace } from '../../host/space-info.ts';
 import type { Storage } from '../context.ts';
 import { isErrno } from '../records.ts';
+import { isReadOnly } from './observe.ts';
 
 /** What can be seen of a volume without running a command or touching its filesystem. */
 export interface Glance {
@@ -18,7 +19,7 @@ export async function glanceAt(storage: Storage, uids: readonly string[]): Promi
   const glances = await Promise.all(
     uids.map(async (uid): Promise<readonly [string, Glance]> => {
       const mount = mountAt(mounts, storage.layout.volumePath(uid));
-      const readOnly = mount !== undefined && [...mount.options, ...mount.superOptions].includes('ro');
+      const readOnly = mount !== undefined && isReadOnly(mount);
       return [uid, { mounted: mount !== undefined, readOnly, imageInode: (await imageStats(storage, uid))?.ino }];
     }),
   );

@@ -32,13 +32,14 @@ export interface TreeMount {
   readonly deviceErrors: number;
 }
 
-/** What there is of one volume on this node, read from disk and kernel; nothing of it is remembered. */
-export interface VolumeObservation {
+/** Where a volume is on this node, read from disk and kernel without a look into its filesystem, which may hang. */
+export interface VolumePlace {
   readonly uid: string;
   readonly record: VolumeRecord | undefined;
   readonly image: Image | undefined;
   readonly loops: readonly LoopDevice[];
-  readonly tree: TreeMount | undefined;
+  /** The mount of the operator's tree, proven. */
+  readonly mount: Mount | undefined;
   /** Something at the volume's mount point that is not its tree. */
   readonly strayMount: Mount | undefined;
   /** Mount points of this filesystem besides the tree's, in this mount namespace. */
@@ -49,12 +50,22 @@ export interface VolumeObservation {
   readonly liveDevices: readonly string[] | undefined;
 }
 
-/** Reads everything about a volume; changes nothing. Looks at the mounted filesystem through commands only, as it may hang. */
-export async function observeVolume(storage: Storage, uid: string): Promise<VolumeObservation> {
-  return await attempt('look at the volume', () => observe(storage, uid));
+/** What there is of one volume on this node; nothing of it is remembered. */
+export interface VolumeObservation extends Omit<VolumePlace, 'mount'> {
+  readonly tree: TreeMount | undefined;
 }
 
-async function observe(storage: Storage, uid: string): Promise<VolumeObservation> {
+/** Reads everything about a volume; changes nothing. Looks at the mounted filesystem through commands only, as it may hang. */
+export async function observeVolume(storage: Storage, uid: string): Promise<VolumeObservation> {
+  return await attempt('look at the volume', async () => {
+    const { mount, ...place } = await observePlace(storage, uid);
+    const tree = mount && place.record ? await observeTree(storage, place.record, mount) : undefined;
+    return { ...place, tree };
+  });
+}
+
+/** Reads where a volume is; changes nothing. */
+export async function observePlace(storage: Storage, uid: string): Promise<VolumePlace> {
   const { layout } = storage;
   const [record, stats, areaStats, mounts] = await Promise.all([
     loadRecord(layout, uid),
@@ -75,7 +86,7 @@ async function observe(storage: Storage, uid: string): Promise<VolumeObservation
     record,
     image: stats === undefined ? undefined : imageOf(stats),
     loops,
-    tree: mount !== undefined && record !== undefined && proven ? await observeTree(storage, record, mount) : undefined,
+    mount: proven ? mount : undefined,
     strayMount: proven ? undefined : mount,
     otherMountPoints: mounts
       .filter((other) => mount !== undefined && proven && other.device === mount.device && other !== mount)
@@ -123,13 +134,18 @@ async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount)
     path,
     loopPath: mount.source,
     options,
-    readOnly: options.includes('ro'),
+    readOnly: isReadOnly(mount),
     filesystemSizeBytes,
     capacityBytes,
     label: label ?? '',
     owner,
     deviceErrors,
   };
+}
+
+/** True also when btrfs itself stopped writing after an error: then the superblock is `ro` and the mount still `rw`. */
+export function isReadOnly({ options, superOptions }: Mount): boolean {
+  return options.includes('ro') || superOptions.includes('ro');
 }
 
 function imageOf(stats: Stats): Image {

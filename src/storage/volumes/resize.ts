@@ -1,7 +1,9 @@
+import { stat } from 'node:fs/promises';
 import { isOutOfSpace, resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import type { Run } from '../../host/command.ts';
 import { readFilesystemSize, syncFile, truncateFile } from '../../host/coreutils.ts';
-import { setLoopCapacity } from '../../host/losetup.ts';
+import { readLoopCapacity, setLoopCapacity } from '../../host/losetup.ts';
+import { observeSpace } from '../../host/space-info.ts';
 import { compactFilesystem, spaceNeeded } from '../compact.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
@@ -21,6 +23,8 @@ export interface ResizeProgress {
 export interface ResizeOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: ResizeProgress) => void;
+  /** The request of the minimizing that the size belongs to; a record of any other is forgotten. */
+  readonly minimizeRequest?: string | undefined;
 }
 
 export interface MinimizeRequest {
@@ -46,7 +50,8 @@ export async function resizeVolume(
 ): Promise<void> {
   await withMounted(storage, uid, 'resize the volume', options.signal, async (work) => {
     const { minimized, ...others } = work.record;
-    const record = minimized?.sizeBytes === targetBytes ? { ...others, minimized } : others;
+    const belongs = minimized !== undefined && minimized.request === options.minimizeRequest;
+    const record = belongs ? { ...others, minimized } : others;
     await saveRecord(storage.layout, withIntent(work, targetBytes));
     if (targetBytes >= work.tree.filesystemSizeBytes) await grow(work, targetBytes);
     else await shrinkOrGrowBack(storage, work, targetBytes, options);
@@ -134,14 +139,16 @@ async function shrinkOrGrowBack(
   options: ResizeOptions,
 ): Promise<void> {
   const { run, tree, record } = work;
-  const { usedBytes, neededBytes } = await spaceNeeded(targetOf(work));
-  const reachedBytes = usedBytes <= targetBytes ? await shrinkFilesystem(work, targetBytes, options) : undefined;
+  const space = await observeSpace(record.filesystemUUID, tree.filesystemSizeBytes);
+  const mayFit = space === undefined || space.usedBytes <= targetBytes;
+  const reachedBytes = mayFit ? await shrinkFilesystem(work, targetBytes, options) : undefined;
   if (reachedBytes !== undefined && reachedBytes <= targetBytes) return;
   if (reachedBytes !== undefined && reachedBytes < tree.filesystemSizeBytes) {
     await resizeFilesystem(run, tree.path, tree.filesystemSizeBytes);
   }
   const { resize: _, ...unchanged } = record;
   await saveRecord(storage.layout, unchanged);
+  const { neededBytes } = await spaceNeeded(targetOf(work));
   throw doesNotFit(Math.max(neededBytes, reachedBytes ?? 0), targetBytes);
 }
 
@@ -177,22 +184,19 @@ async function shrinkFilesystem(work: Work, targetBytes: number, options: Resize
  * The filesystem's size is on disk before the file loses its end.
  */
 async function settle(storage: Storage, { run, imagePath, tree }: Work, record: VolumeRecord): Promise<void> {
-  const before = await observeVolume(storage, record.uid);
-  const sizeBytes = before.tree?.filesystemSizeBytes ?? 0;
-  if (before.image !== undefined && before.tree !== undefined && before.image.sizeBytes > sizeBytes) {
+  const sizeBytes = await readFilesystemSize(run, tree.path);
+  let filesystem = sizeBytes;
+  if ((await stat(imagePath)).size > sizeBytes) {
     await truncateFile(run, imagePath, sizeBytes);
     await setLoopCapacity(run, tree.loopPath);
+    filesystem = await readFilesystemSize(run, tree.path);
   }
-  const after = await observeVolume(storage, record.uid);
-  const sizes = [after.image?.sizeBytes, after.tree?.capacityBytes, after.tree?.filesystemSizeBytes];
-  if (sizes.some((size) => size !== sizeBytes)) {
-    const [file, device, filesystem] = sizes;
+  const [file, device] = [(await stat(imagePath)).size, await readLoopCapacity(tree.loopPath)];
+  if ([file, device, filesystem].some((size) => size !== sizeBytes)) {
     throw new StorageError(
       'failed',
       `after a resize the image has ${file} bytes, its loop device ${device}, the filesystem ${filesystem}`,
-      {
-        reason: 'CommandFailed',
-      },
+      { reason: 'CommandFailed' },
     );
   }
   const { resize: _, minimized, ...settled } = record;

@@ -64,10 +64,10 @@ describe('removeVolume', () => {
 
   it('C14 removeVolume: what was never there, or is gone already, is removed with success', async () => {
     await using store = await openStore();
-    await removeVolume(store.storage, randomUUID());
+    expect(await removeVolume(store.storage, randomUUID())).toBe('was gone already');
     const uid = await store.mounted();
-    await removeVolume(store.storage, uid);
-    await removeVolume(store.storage, uid);
+    expect(await removeVolume(store.storage, uid)).toBe('removed');
+    expect(await removeVolume(store.storage, uid)).toBe('was gone already');
     expect(leftOf(store)).toEqual([]);
   });
 

@@ -24,15 +24,19 @@ export const SETTINGS: VolumeSettings = {
 
 const COMMAND_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Storage on `dir/root`, as an agent has it, before the root is opened. */
-export function storageIn(dir: string, options: Partial<StorageOptions> = {}) {
+/** Storage on a root directory, as an agent has it, before the root is opened. */
+export function storageAt(rootPath: string, options: Partial<StorageOptions> = {}) {
   return createStorage({
-    rootPath: path.join(dir, 'root'),
+    rootPath,
     commandPath: COMMAND_PATH,
     sectorSize: 4096,
     directIO: true,
     ...options,
   });
+}
+
+export function storageIn(dir: string, options: Partial<StorageOptions> = {}) {
+  return storageAt(path.join(dir, 'root'), options);
 }
 
 /** The PATH of commands with a directory of shims first. */

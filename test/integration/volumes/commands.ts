@@ -20,9 +20,11 @@ export function commandsSince(agent: Child, mark: number): string[] {
     .map(({ command = '', args = [] }) => [command, ...args].join(' '));
 }
 
-/** Those that change something on disk or in the kernel; the others only look, or take a lock. */
+/** Those that change an image, a loop device or a mount; the others look, take a lock, or are about an empty mount directory. */
 export function changesSince(agent: Child, mark: number): string[] {
-  return commandsSince(agent, mark).filter((line) => !/^(stat|flock|losetup --list|btrfs --version)\b/.test(line));
+  return commandsSince(agent, mark).filter(
+    (line) => !/^(stat|flock|blkid|chattr|losetup --list|btrfs --version)\b/.test(line),
+  );
 }
 
 /** Waits until the agent has ended a pass of the volume since the mark. */

@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { sh } from '../recovery/host-view.ts';
 
@@ -6,7 +7,7 @@ import { sh } from '../recovery/host-view.ts';
 export interface KnownFiles {
   /** Removes every second file, which leaves holes everywhere. */
   removeHalf(): void;
-  /** Names of files that are missing or changed, in a directory of the same name in `dataPath`. */
+  /** Names of files that are missing or changed, in the volume whose data is at `dataPath` now. */
   damaged(dataPath: string): string[];
 }
 
@@ -15,14 +16,7 @@ export function writeFiles(dataPath: string, name: string, count: number, mebiby
   const dir = path.join(dataPath, name);
   mkdirSync(dir);
   for (let number = 0; number < count; number++) {
-    output(
-      'dd',
-      'if=/dev/urandom',
-      `of=${path.join(dir, String(number))}`,
-      'bs=1M',
-      `count=${mebibytes}`,
-      'status=none',
-    );
+    writeFileSync(path.join(dir, String(number)), randomBytes(mebibytes * 2 ** 20));
   }
   sh('sync', '--file-system', dir);
   let sums = sumsOf(dir);
@@ -30,11 +24,11 @@ export function writeFiles(dataPath: string, name: string, count: number, mebiby
     removeHalf() {
       for (let number = 0; number < count; number += 2) rmSync(path.join(dir, String(number)));
       sh('sync', '--file-system', dir);
-      sums = sums.filter((line) => Number(line.split('  ')[1]) % 2 === 1);
+      sums = sums.filter((line) => Number(nameIn(line)) % 2 === 1);
     },
     damaged(nowPath) {
       const now = new Set(sumsOf(path.join(nowPath, name)));
-      return sums.filter((line) => !now.has(line)).map((line) => line.split('  ')[1] ?? line);
+      return sums.filter((line) => !now.has(line)).map(nameIn);
     },
   };
 }
@@ -42,4 +36,8 @@ export function writeFiles(dataPath: string, name: string, count: number, mebiby
 /** Lines of sha256sum(1): sum, two spaces, name. */
 function sumsOf(dir: string): string[] {
   return sh('sh', '-c', 'cd "$0" && sha256sum -- *', dir).split('\n');
+}
+
+function nameIn(line: string): string {
+  return line.slice(line.indexOf('  ') + 2);
 }

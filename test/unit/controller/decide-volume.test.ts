@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decideVolume, type VolumeDecision, type VolumeWorld } from '../../../src/controller/volumes/decide.ts';
-import { condition, nodeLost, scheduled, volumeOf } from './builders.ts';
+import { condition, nodeLost, scheduled, volumeOf } from '../../builders/objects.ts';
 
 const deleting = { deletionTimestamp: '2026-01-01T00:00:00Z', generation: 2 };
 const placed = { nodeName: 'node-a', conditions: [scheduled()] };

@@ -7,8 +7,8 @@ import { nodeStateOf } from '../../../src/controller/nodes/node-state.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { createLeaseObserver } from '../../../src/kube/lease.ts';
 import type { Lease } from '../../../src/kube/resource-types.ts';
+import { btrfsNodeOf, nodeLost, nodeOf, ownedBy } from '../../builders/objects.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
-import { btrfsNodeOf, nodeLost, nodeOf, ownedBy } from './builders.ts';
 
 const owned = btrfsNodeOf({}, ownedBy('uid-node'));
 const unowned = btrfsNodeOf();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { obstacleOf } from '../../../src/controller/volumes/observe.ts';
 import { decidePlacement, type NodeOffer, type PlacementRequest } from '../../../src/controller/volumes/placement.ts';
-import { btrfsNodeOf, condition } from './builders.ts';
+import { btrfsNodeOf, condition } from '../../builders/objects.ts';
 
 const GiB = 2 ** 30;
 

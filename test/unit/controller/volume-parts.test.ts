@@ -8,7 +8,7 @@ import {
   saysScheduled,
   scheduledStatus,
 } from '../../../src/controller/volumes/status.ts';
-import { condition, scheduled, T0, volumeOf } from './builders.ts';
+import { condition, scheduled, T0, volumeOf } from '../../builders/objects.ts';
 
 const MiB = 2 ** 20;
 const now = new Date('2026-02-02T03:04:05Z');

@@ -1,13 +1,9 @@
-import { type BtrfsNode, type BtrfsNodeStatus, parseBtrfsNode } from '../../../src/api/btrfs-node.ts';
-import type { Condition } from '../../../src/api/conditions.ts';
-import { API_VERSION, VOLUME_FINALIZER } from '../../../src/api/group.ts';
-import {
-  type LoopbackVolume,
-  type LoopbackVolumeStatus,
-  parseLoopbackVolume,
-} from '../../../src/api/loopback-volume.ts';
-import type { ObjectMeta } from '../../../src/kube/object.ts';
-import type { Node } from '../../../src/kube/resource-types.ts';
+import { type BtrfsNode, type BtrfsNodeStatus, parseBtrfsNode } from '../../src/api/btrfs-node.ts';
+import type { Condition } from '../../src/api/conditions.ts';
+import { API_VERSION, VOLUME_FINALIZER } from '../../src/api/group.ts';
+import { type LoopbackVolume, type LoopbackVolumeStatus, parseLoopbackVolume } from '../../src/api/loopback-volume.ts';
+import type { ObjectMeta } from '../../src/kube/object.ts';
+import type { Node } from '../../src/kube/resource-types.ts';
 
 export const T0 = '2026-01-01T00:00:00Z';
 

@@ -1,0 +1,37 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { btrfsNodeReasons, loopbackVolumeReasons } from '../../../src/api/reasons.ts';
+
+const srcPath = path.resolve(import.meta.dirname, '../../../src');
+
+/** Every `reason: 'Word'` of a room, with where it stands. */
+function reasonsIn(room: string): readonly (readonly [reason: string, file: string])[] {
+  const files = readdirSync(path.join(srcPath, room), { recursive: true, encoding: 'utf8' });
+  return files
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => {
+      const text = readFileSync(path.join(srcPath, room, file), 'utf8');
+      return [...text.matchAll(/\breason: '(\w+)'/g)].map(([, reason = '']) => [reason, `${room}/${file}`] as const);
+    });
+}
+
+describe('reasons', () => {
+  // Events have reasons of their own, which no condition shows.
+  const ofEvents = ['Created', 'Healed', 'Changed', 'Resized', 'Minimized'];
+
+  it.each(['storage', 'agent', 'controller'])(
+    'every reason that src/%s writes is one that the API explains',
+    (room) => {
+      const found = reasonsIn(room);
+      expect(found.length).toBeGreaterThan(2);
+      const known = [...Object.keys(loopbackVolumeReasons), ...Object.keys(btrfsNodeReasons)];
+      expect(found.filter(([reason]) => !known.includes(reason) && !ofEvents.includes(reason))).toEqual([]);
+    },
+  );
+
+  it("a reason that storage gives a failure is one of a LoopbackVolume's", () => {
+    const foreign = reasonsIn('storage').filter(([reason]) => !Object.hasOwn(loopbackVolumeReasons, reason));
+    expect(foreign).toEqual([]);
+  });
+});

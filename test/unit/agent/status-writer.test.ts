@@ -1,0 +1,79 @@
+import { describe, expect, it, vi } from 'vitest';
+import { createStatusWriter } from '../../../src/agent/status-writer.ts';
+import { type LoopbackVolume, type LoopbackVolumeStatus, ownedByAgent } from '../../../src/api/loopback-volume.ts';
+import type { ApplyOptions, Draft } from '../../../src/kube/resource-client.ts';
+import { clientWith } from '../../builders/clients.ts';
+import { volumeOf } from '../../builders/objects.ts';
+
+/** A server that answers with the object as it is after the write, one version on each time. */
+function startWriter() {
+  let version = 100;
+  const applyStatus = vi.fn(async (draft: Draft & { status?: LoopbackVolumeStatus }, _: ApplyOptions) =>
+    volumeOf({
+      metadata: { uid: draft.metadata.uid ?? '', resourceVersion: String(++version) },
+      status: draft.status ?? {},
+    }),
+  );
+  const client = clientWith<LoopbackVolume>({ applyStatus: applyStatus as never });
+  const ownedPart = ({ status }: LoopbackVolume) => ownedByAgent(status);
+  return { applyStatus, writer: createStatusWriter({ client, fieldManager: 'agent', ownedPart }) };
+}
+
+const cached = volumeOf({ metadata: { resourceVersion: '99' }, status: { nodeName: 'node-a', observedGeneration: 1 } });
+const status = { observedGeneration: 1, sizeBytes: 4096 };
+
+describe('createStatusWriter', () => {
+  it('writes what differs, under its manager, to the object of this uid only', async () => {
+    const { applyStatus, writer } = startWriter();
+    await writer.write(cached, status);
+    expect(applyStatus.mock.calls).toEqual([
+      [{ metadata: { namespace: 'ns', name: 'vol', uid: 'uid-1' }, status }, { fieldManager: 'agent' }],
+    ]);
+  });
+
+  it.each([
+    ['the object has it already', { observedGeneration: 1 }],
+    ['undefined stands for absent', { observedGeneration: 1, sizeBytes: undefined }],
+  ])('sends nothing when %s', async (_, same) => {
+    const { applyStatus, writer } = startWriter();
+    await writer.write(cached, same);
+    expect(applyStatus).not.toHaveBeenCalled();
+  });
+
+  it('sends nothing twice, also while the cache has not seen the first write', async () => {
+    const { applyStatus, writer } = startWriter();
+    await writer.write(cached, status);
+    await writer.write(cached, status);
+    expect(applyStatus).toHaveBeenCalledTimes(1);
+    expect(writer.freshest(cached).status.sizeBytes).toBe(4096);
+  });
+
+  it('believes the cache again when it is newer, as numbers and not as text', async () => {
+    const { writer } = startWriter();
+    await writer.write(cached, status);
+    const newer = volumeOf({ metadata: { resourceVersion: '1000' } });
+    expect(writer.freshest(newer)).toBe(newer);
+  });
+
+  it('a new object of the same name has nothing of the old one', async () => {
+    const { writer } = startWriter();
+    await writer.write(cached, status);
+    const successor = volumeOf({ metadata: { uid: 'uid-2', resourceVersion: '99' } });
+    expect(writer.freshest(successor)).toBe(successor);
+  });
+
+  it('forgets', async () => {
+    const { writer } = startWriter();
+    await writer.write(cached, status);
+    writer.forget('ns/vol');
+    expect(writer.freshest(cached)).toBe(cached);
+  });
+
+  it('a write that fails is not remembered as done', async () => {
+    const { applyStatus, writer } = startWriter();
+    applyStatus.mockRejectedValueOnce(new Error('no API server'));
+    await expect(writer.write(cached, status)).rejects.toThrow('no API server');
+    await writer.write(cached, status);
+    expect(applyStatus).toHaveBeenCalledTimes(2);
+  });
+});

@@ -1,0 +1,160 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { attempt, createStorage, type Storage } from '../../../src/storage/context.ts';
+import { StorageError } from '../../../src/storage/errors.ts';
+import { UID } from '../../builders/observations.ts';
+import { failedCommand } from '../../fakes/scripted-run.ts';
+
+const OTHER = UID.replace('3', '4');
+let dir: string;
+let storage: Storage;
+
+beforeEach(() => {
+  dir = mkdtempSync(path.join(tmpdir(), 'context-'));
+  mkdirSync(path.join(dir, 'images'));
+  mkdirSync(path.join(dir, 'bin'));
+  const commandPath = `${dir}/bin:/usr/bin:/bin`;
+  storage = createStorage({ rootPath: dir, commandPath, sectorSize: 4096, directIO: true });
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
+const makeImage = (uid = UID) => writeFileSync(storage.layout.imagePath(uid), '');
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** True if flock(1) of another process gets the image's lock. */
+function isFree(uid = UID): boolean {
+  return spawnSync('flock', ['--nonblock', storage.layout.imagePath(uid), 'true']).status === 0;
+}
+
+describe('withVolume', () => {
+  it('holds the lock of the image while it works, and not longer', async () => {
+    makeImage();
+    expect(await storage.withVolume(UID, undefined, async () => isFree())).toBe(false);
+    expect(isFree()).toBe(true);
+  });
+
+  it('gives the lock back when the work fails, and tells why', async () => {
+    makeImage();
+    await expect(storage.withVolume(UID, undefined, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(isFree()).toBe(true);
+  });
+
+  it('without an image there is nothing to fence', async () => {
+    expect(
+      await storage.withVolume(
+        UID,
+        undefined,
+        async (run) => (await run({ file: 'echo', args: ['a'], timeoutMs: 5000 })).stdout,
+      ),
+    ).toBe('a\n');
+  });
+
+  it('an image whose lock a command of an earlier run holds is left alone', async () => {
+    makeImage();
+    const result = storage.withVolume(UID, undefined, async (run) => {
+      await run({ file: 'true', args: [], timeoutMs: 5000 });
+      return await createStorage(storage.options).withVolume(UID, undefined, async () => 'worked on');
+    });
+    await expect(result).rejects.toMatchObject({ code: 'in-use', reason: 'CommandStuck' });
+  });
+
+  it('one volume: one piece of work after the other, in order, also after a failure', async () => {
+    const steps: string[] = [];
+    const work = (name: string, fails = false) =>
+      storage.withVolume(UID, undefined, async () => {
+        steps.push(`${name} begins`);
+        await turn();
+        steps.push(`${name} ends`);
+        if (fails) throw new Error(name);
+      });
+    const results = await Promise.allSettled([work('a', true), work('b'), work('c')]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
+    expect(steps).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+  });
+
+  it('two volumes: neither waits for the other', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const hung = storage.withVolume(UID, undefined, () => promise);
+    expect(await storage.withVolume(OTHER, undefined, async () => 'done')).toBe('done');
+    resolve();
+    await hung;
+  });
+
+  it('the signal reaches the commands', async () => {
+    const abort = new AbortController();
+    abort.abort();
+    const work = storage.withVolume(UID, abort.signal, (run) =>
+      run({ file: 'sleep', args: ['60'], timeoutMs: 60_000 }),
+    );
+    await expect(work).rejects.toMatchObject({ failure: { aborted: true } });
+  });
+});
+
+describe('loopDevices', () => {
+  /** A losetup that tells how often it was run, by a device of that number, and takes its time. */
+  function fakeLosetup() {
+    const script = `#!/bin/sh
+n=$(($(cat '${dir}/count' 2>/dev/null || echo 0) + 1)); echo $n > '${dir}/count'; sleep 0.05
+echo '{"loopdevices":[{"name":"/dev/loop'$n'","back-maj:min":"254:0","back-ino":1,"autoclear":false,"dio":true,"log-sec":512}]}'`;
+    writeFileSync(`${dir}/bin/losetup`, script);
+    chmodSync(`${dir}/bin/losetup`, 0o755);
+  }
+  const listed = async () => (await storage.loopDevices()).map((loop) => loop.path);
+
+  it('calls that come while a listing runs share the next one: what they get was read after they asked', async () => {
+    fakeLosetup();
+    const first = listed();
+    await pause(20);
+    const later = [listed(), listed(), listed()];
+    expect(await first).toEqual(['/dev/loop1']);
+    expect(await Promise.all(later)).toEqual([['/dev/loop2'], ['/dev/loop2'], ['/dev/loop2']]);
+    expect(await listed()).toEqual(['/dev/loop3']);
+  });
+
+  it('a listing that fails fails its own callers only', async () => {
+    writeFileSync(`${dir}/bin/losetup`, '#!/bin/sh\nexit 3');
+    chmodSync(`${dir}/bin/losetup`, 0o755);
+    await expect(listed()).rejects.toThrow(/losetup .*exit code 3/);
+    fakeLosetup();
+    expect(await listed()).toEqual(['/dev/loop1']);
+  });
+});
+
+// What the messages say: error-text.test.ts.
+describe('attempt', () => {
+  const command = { file: 'btrfs', args: ['filesystem', 'resize'], timeoutMs: 1000 };
+  const errno = (code: string) => Object.assign(new Error(`${code}: it went wrong, write`), { code, syscall: 'write' });
+  const thrownBy = async (error: unknown) =>
+    await attempt('grow the volume', () => Promise.reject(error)).catch((reason: unknown) => reason);
+
+  it('gives back what the work gives', async () => expect(await attempt('do it', async () => 7)).toBe(7));
+
+  it.each([
+    [
+      'a full volume',
+      failedCommand(command, { stderrTail: 'No space left on device' }),
+      'out-of-space',
+      'CommandFailed',
+    ],
+    [
+      'a command that can not be killed',
+      failedCommand(command, { aborted: true, stillRunning: true }),
+      'timeout',
+      'CommandStuck',
+    ],
+    ['a full node', errno('ENOSPC'), 'out-of-space', 'HostPressure'],
+    ['a quota of the node', errno('EDQUOT'), 'out-of-space', 'HostPressure'],
+    ['any other failure of the node', errno('EIO'), 'failed', 'CommandFailed'],
+  ] as const)('%s has a code and a reason', async (_, error, code, reason) => {
+    expect(await thrownBy(error)).toMatchObject({ name: 'StorageError', code, reason, cause: error });
+  });
+
+  it('what is judged already passes unchanged', async () => {
+    const judged = new StorageError('foreign', 'not ours', { reason: 'ForeignFilesystem' });
+    expect(await thrownBy(judged)).toBe(judged);
+  });
+});
