@@ -17,7 +17,8 @@ import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
-import { createVolumeReconcile, type VolumeReconcilerOptions } from './volumes/reconcile.ts';
+import type { VolumeReconcilerOptions } from './volumes/options.ts';
+import { createVolumeReconcile } from './volumes/reconcile.ts';
 import { createPodsUsing } from './volumes/users.ts';
 
 export interface ReconcilerParts {

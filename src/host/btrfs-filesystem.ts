@@ -72,6 +72,20 @@ export async function setFilesystemLabel(run: Run, mountPath: string, label: str
   });
 }
 
+/**
+ * The kernel looks for space again after an allocation failed: it remembers the longest free extent that it saw then and refuses longer ones at once,
+ * even with unallocated space at hand, until an extent is freed (`max_extent_size` in fs/btrfs/extent-tree.c). Frees one of its own, in
+ * a file `.compact` that exists for an instant. Best effort.
+ */
+export async function forgetFailedAllocation(run: Run, mountPath: string): Promise<void> {
+  const path = `${mountPath}/.compact`;
+  const allocate = ['--length', '4096', '--', path];
+  await run({ file: 'fallocate', args: allocate, timeoutMs: TIMEOUT_MS, okExitCodes: [0, 1] });
+  await syncFilesystem(run, mountPath);
+  await run({ file: 'rm', args: ['--force', '--', path], timeoutMs: TIMEOUT_MS });
+  await syncFilesystem(run, mountPath);
+}
+
 /** True when the kernel refused because the data doesn't fit (ENOSPC). */
 export function isOutOfSpace(error: unknown): error is CommandError {
   return error instanceof CommandError && error.failure.stderrTail.includes('No space left on device');

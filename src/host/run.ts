@@ -75,7 +75,11 @@ function collect(stream: Readable, onTooMuch: () => void): Output {
   stream.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
-    else onTooMuch();
+    else {
+      onTooMuch();
+      // Whatever else the command has started to write into it ends as well.
+      stream.destroy();
+    }
   });
   return {
     get isTooMuch() {

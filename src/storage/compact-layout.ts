@@ -9,6 +9,8 @@ const RESERVED_BYTES = MiB;
 const CHUNK_STEP_BYTES = 16 * MiB;
 /** The largest chunk that the kernel looks for a place for (`init_alloc_chunk_ctl_policy_regular`). */
 const LARGEST_CHUNK_BYTES = { data: GiB, metadata: 256 * MiB } as const;
+/** Where the first copy of the superblock is on every device (`btrfs_sb_offset`), with 64 KiB that hold nothing else. */
+const SUPERBLOCK = { offsetBytes: 64 * MiB, lengthBytes: 64 * 1024 } as const;
 /** Metadata that must stay free beyond the kernel's own reserve: with less, moving a chunk can abort the transaction. */
 export const METADATA_RESERVE_BYTES = 8 * MiB;
 
@@ -117,10 +119,78 @@ export function metadataNeeded(layout: Layout): number {
   return usedOf(layout, 'metadata') + layout.globalReserveBytes + METADATA_RESERVE_BYTES;
 }
 
-/** About the smallest size that the content fits into with nothing wasted: data, metadata with its reserve, system chunks. */
+/** About the smallest size that the content fits into with nothing wasted. */
 export function neededBytes(layout: Layout): number {
-  const system = layout.chunks
-    .filter((chunk) => chunk.kind === 'system')
-    .reduce((sum, chunk) => sum + diskBytes(chunk), 0);
-  return RESERVED_BYTES + system + usedOf(layout, 'data') + metadataNeeded(layout) * metadataCopies(layout);
+  const systemChunks = layout.chunks.filter((chunk) => chunk.kind === 'system');
+  return neededOf({
+    dataBytes: usedOf(layout, 'data'),
+    metadataBytes: usedOf(layout, 'metadata') + layout.globalReserveBytes,
+    metadataCopies: metadataCopies(layout),
+    systemBytes: systemChunks.reduce((sum, chunk) => sum + diskBytes(chunk), 0),
+  });
+}
+
+export interface Content {
+  readonly dataBytes: number;
+  /** One copy, with the kernel's reserve. */
+  readonly metadataBytes: number;
+  readonly metadataCopies: number;
+  /** System chunks on the device: they stay as they are. */
+  readonly systemBytes: number;
+}
+
+export function neededOf({ dataBytes, metadataBytes, metadataCopies: copies, systemBytes }: Content): number {
+  return RESERVED_BYTES + systemBytes + dataBytes + (metadataBytes + METADATA_RESERVE_BYTES) * copies;
+}
+
+export function highestData(layout: Layout): UsedChunk | undefined {
+  return layout.chunks.filter((chunk) => chunk.kind === 'data').toSorted((a, b) => chunkEnd(b) - chunkEnd(a))[0];
+}
+
+export function slackBeside(layout: Layout, chunk: UsedChunk): number {
+  return totalOf(layout, 'data') - usedOf(layout, 'data') - slackOf(chunk);
+}
+
+export function largestHole(layout: Layout): number {
+  return Math.max(0, ...holesBelow(layout, endOf(layout)).map((hole) => hole.lengthBytes));
+}
+
+/** Room for a data chunk's content without anything behind it: slack of other data chunks, and holes but for what metadata lacks. */
+export function roomBelow(layout: Layout, chunk: UsedChunk): number {
+  const slack = slackBeside(layout, chunk);
+  const holes = holesBelow(layout, chunk.physicalStarts[0] ?? 0).reduce((sum, hole) => sum + hole.lengthBytes, 0);
+  return slack + holes;
+}
+
+/** The hole there is where the chunk was, once its content is in a new chunk at `place`. */
+export function joinedHole(layout: Layout, chunk: UsedChunk, place: Hole): number {
+  const moved = { ...chunk, lengthBytes: place.lengthBytes, physicalStarts: [place.startBytes] };
+  const after = { ...layout, chunks: layout.chunks.map((other) => (other === chunk ? moved : other)) };
+  const start = chunk.physicalStarts[0] ?? 0;
+  const hole = holesBelow(after, endOf(after)).find(
+    ({ startBytes, lengthBytes }) => startBytes <= start && start < startBytes + lengthBytes,
+  );
+  return hole?.lengthBytes ?? 0;
+}
+
+/** Free bytes at a stretch in an empty data chunk: the second superblock, at 64 MiB of the device, divides the one it is in. */
+export function longestFree(startBytes: number, lengthBytes: number): number {
+  const before = SUPERBLOCK.offsetBytes - startBytes;
+  if (before < 0 || before >= lengthBytes) return lengthBytes;
+  return Math.max(before, lengthBytes - before - SUPERBLOCK.lengthBytes);
+}
+
+export function allocatedOf(layout: Layout): number {
+  return layout.chunks.reduce((sum, chunk) => sum + diskBytes(chunk), MiB);
+}
+
+/** Bytes on disk that metadata lacks in its chunks. */
+export function metadataDeficit(layout: Layout): number {
+  return Math.max(0, metadataNeeded(layout) - totalOf(layout, 'metadata')) * metadataCopies(layout);
+}
+
+/** Metadata space (one copy) after this chunk is gone: the others, and a new one if they don't suffice. */
+export function metadataRoomBeside(layout: Layout, chunk: UsedChunk, sizeBytes: number): number {
+  const rest = totalOf(layout, 'metadata') - chunk.lengthBytes;
+  return rest >= metadataNeeded(layout) ? rest : rest + (nextChunk(layout, sizeBytes, 'metadata')?.lengthBytes ?? 0);
 }

@@ -1,190 +1,157 @@
-import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { readChunkUsage, readLongestExtent } from '../host/block-group-usage.ts';
-import { balanceChunk, cancelBalance, exclusiveOperation } from '../host/btrfs-balance.ts';
-import { cancelResize, isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
-import { readChunkTree } from '../host/chunk-tree.ts';
-import type { Run } from '../host/command.ts';
-import { readAllocation } from '../host/space-info.ts';
-import { endOf, type Layout, neededBytes, totalOf, usedOnDisk } from './compact-layout.ts';
-import { decideStep, type History, type MovingStep, stepKey } from './compact-plan.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readLongestExtent } from '../host/block-group-usage.ts';
+import { balanceChunk } from '../host/btrfs-balance.ts';
+import { forgetFailedAllocation, isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
+import { UnexpectedOutputError } from '../host/unexpected-output.ts';
+import { CompactHistory } from './compact-history.ts';
+import { endOf, type Layout, neededOf } from './compact-layout.ts';
+import { type CompactTarget, endLeftovers, liveAllocation, observeLayout } from './compact-observe.ts';
+import { decideStep } from './compact-plan.ts';
+import { type CompactOutcome, type MovingStep, SMALLEST_SIZE_BYTES, type Step } from './compact-step.ts';
 import { StorageError } from './errors.ts';
 
-export interface CompactTarget {
-  readonly run: Run;
-  readonly devicePath: string;
-  readonly mountPath: string;
-  readonly filesystemUUID: string;
-}
+/**
+ * An empty chunk can't be dropped while metadata is exhausted; the kernel's cleaner, which wakes every 30 s, removes it all the
+ * same.
+ */
+const CLEANER_PAUSE_MS = 5_000;
+const CLEANER_PAUSES = 8;
+/** Someone who writes may allocate space behind the end just before it is cut off. */
+const FINISHES = 5;
+
 export interface CompactOptions extends CompactTarget {
+  /** The run ends as soon as the filesystem has this size; sizes below 256 MiB count as that. */
   readonly stopAtBytes: number;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((p: { phase: string; sizeBytes: number; movedBytes: number }) => void) | undefined;
+  readonly onProgress?: (progress: CompactProgress) => void;
 }
-const BUDGET = 4;
 
-export async function compactFilesystem(options: CompactOptions) {
+export interface CompactProgress {
+  /** What is being done: the kind of the step. */
+  readonly phase: string;
+  /** Size of the filesystem now; it may be larger than before for a while. */
+  readonly sizeBytes: number;
+  /** Content written to other places so far. */
+  readonly movedBytes: number;
+}
+
+export interface CompactResult {
+  /** Real size of the filesystem now. */
+  readonly sizeBytes: number;
+  readonly movedBytes: number;
+  readonly outcome: CompactOutcome;
+}
+
+/**
+ * The filesystem is as small as its data needs, or has `stopAtBytes`, and is never larger than before. Online, while files are written. No profile
+ * changes, and some thousand files can be created afterwards. Meanwhile it may grow up to the capacity of its device: cut that
+ * off only afterwards. Idempotent and crash safe: it consists of resizes and balances of single chunks, and a run that was killed at any instant
+ * starts again from what is there. Throws `in-use`, `conflict`, and the error of a command that failed or was aborted.
+ */
+export async function compactFilesystem(options: CompactOptions): Promise<CompactResult> {
   await endLeftovers(options);
-  const failed = new Map<string, number>();
-  const longestExtents = new Map<number, number>();
-  let drops = 0;
-  let counts = false;
-  let movesInVain = 0,
-    movedBytes = 0,
-    best = Infinity,
-    previousEnd = Infinity,
-    budget = 0;
-  for (;;) {
+  const history = new CompactHistory();
+  let layout = await observeLayout(options);
+  const stopAtBytes = Math.max(options.stopAtBytes, SMALLEST_SIZE_BYTES);
+  const goal = { stopAtBytes, mostBytes: layout.sizeBytes };
+  if (stopAtBytes >= layout.sizeBytes) return { sizeBytes: layout.sizeBytes, movedBytes: 0, outcome: 'reached' };
+
+  for (let finishes = 0; ; ) {
     options.signal?.throwIfAborted();
-    const layout = await observeLayout(options);
-    budget ||= BUDGET * usedOnDisk(layout) + 256 * 2 ** 20;
-    const end = endOf(layout);
-    const score = end + layout.chunks.reduce((n, c) => n + c.lengthBytes * c.physicalStarts.length, 0) / 1e6;
-    if (score < best) {
-      best = score;
-      movesInVain = 0;
-    } else if (end >= previousEnd && counts) movesInVain++;
-    counts = true;
-    previousEnd = end;
-    const history: History = { failed, movesInVain, longestExtents };
-    const step = decideStep(layout, options, history);
-    if (process.env.DBG) {
-      const { chunk, ...rest } = step as any;
-      console.log(
-        JSON.stringify({
-          ...rest,
-          size: layout.sizeBytes / 2 ** 20,
-          end: end / 2 ** 20,
-          chunk:
-            chunk &&
-            `${chunk.kind} @${chunk.physicalStarts[0] / 2 ** 20} len ${chunk.lengthBytes / 2 ** 20} used ${(chunk.usedBytes / 2 ** 20).toFixed(1)}`,
-          need: (neededBytes(layout) / 2 ** 20) | 0,
-          sz: (step as any).sizeBytes / 2 ** 20,
-          movedBytes: (movedBytes / 2 ** 20) | 0,
-          movesInVain,
-        }),
-      );
-      if (process.env.DBG === '2') console.log(draw(layout));
-    }
+    history.observe(layout);
+    const step = decideStep(layout, goal, history);
     if (step.kind === 'finish') {
-      await resizeFilesystem(options.run, options.mountPath, step.sizeBytes);
-      return { sizeBytes: step.sizeBytes, movedBytes, outcome: step.outcome };
+      const ended = await tryResize(options, step.sizeBytes);
+      layout = await observeLayout(options);
+      if (ended || ++finishes === FINISHES) return resultOf(layout, history, step.outcome);
+    } else {
+      await carryOut(options, layout, history, step);
+      if (step.kind !== 'inspect') layout = await observeLayout(options);
     }
-    if (step.kind === 'inspect') {
-      counts = false;
-      longestExtents.set(
-        step.chunk.logicalStart,
-        (await readLongestExtent(options.run, options.devicePath, step.chunk)) ?? 0,
-      );
-      continue;
-    }
-    if (movedBytes > budget) {
-      await resizeFilesystem(options.run, options.mountPath, Math.max(end, options.stopAtBytes));
-      return { sizeBytes: Math.max(end, options.stopAtBytes), movedBytes, outcome: 'budget-spent' as const };
-    }
+    options.onProgress?.({ phase: step.kind, sizeBytes: layout.sizeBytes, movedBytes: history.movedBytes });
+  }
+}
 
-    if (step.kind === 'move' && step.why === 'resettle') failed.set(stepKey(step), step.roomBytes);
-    try {
-      await apply(options, layout, step);
-    } catch (e) {
-      if (!isOutOfSpace(e)) throw e;
-      if (process.env.DBG) {
-        console.log('   ENOSPC');
-        if (process.env.DBG === '2') {
-          const { execFileSync } = await import('node:child_process');
-          console.log(
-            execFileSync(
-              'sh',
-              [
-                '-c',
-                'dmesg | tail -45; cd /sys/fs/btrfs/' +
-                  options.filesystemUUID +
-                  '/allocation; grep . data/bytes* metadata/bytes* system/bytes* global* data/total_bytes metadata/total_bytes',
-              ],
-              { encoding: 'utf8' },
-            ),
-          );
-        }
-      }
-      if (step.kind === 'drop' && drops++ < 8) {
-        counts = false;
-        await new Promise((r) => setTimeout(r, 5000));
-        continue;
-      }
-      failed.set(stepKey(step), step.roomBytes);
-      await unstick(options);
-    }
-    movedBytes += step.chunk.usedBytes;
-    options.onProgress?.({ phase: step.kind, sizeBytes: layout.sizeBytes, movedBytes });
+function resultOf({ sizeBytes }: Layout, { movedBytes }: CompactHistory, outcome: CompactOutcome): CompactResult {
+  return { sizeBytes, movedBytes, outcome };
+}
+
+async function carryOut(
+  options: CompactOptions,
+  layout: Layout,
+  history: CompactHistory,
+  step: Exclude<Step, { kind: 'finish' }>,
+): Promise<void> {
+  if (step.kind === 'inspect') {
+    history.longestExtents.set(step.chunk.logicalStart, await inspect(options, step));
+    return;
   }
-}
-export function draw(layout: Layout) {
-  return layout.chunks
-    .toSorted((a, b) => a.physicalStarts[0]! - b.physicalStarts[0]!)
-    .map(
-      (c) =>
-        `      ${c.kind} ${c.physicalStarts.map((p) => p / 2 ** 20).join('/')} +${c.lengthBytes / 2 ** 20} used ${(c.usedBytes / 2 ** 20).toFixed(1)}`,
-    )
-    .join('\n');
-}
-async function apply({ run, mountPath }: CompactOptions, layout: Layout, step: MovingStep) {
-  const { chunk } = step;
-  if (step.kind === 'squeeze' || step.kind === 'tighten') return resizeFilesystem(run, mountPath, step.sizeBytes);
-  if (step.kind === 'move') {
-    const t = Math.max(256 * 2 ** 20, endOf(layout));
-    if (t < layout.sizeBytes) await resizeFilesystem(run, mountPath, t);
-    await resizeFilesystem(run, mountPath, Math.max(256 * 2 ** 20, step.sizeBytes));
-  }
-  await balanceChunk(run, mountPath, {
-    kind: chunk.kind as 'data' | 'metadata',
-    startBytes: chunk.logicalStart,
-    endBytes: chunk.logicalStart + chunk.lengthBytes,
-  });
-}
-async function unstick({ run, mountPath }: CompactOptions) {
-  const path = `${mountPath}/.compact`;
-  const c = (file: string, ...args: string[]) => run({ file, args, timeoutMs: 60_000 });
+  history.begin(step);
   try {
-    await c('fallocate', '--length', '4096', '--', path);
-    await syncFilesystem(run, mountPath);
-  } catch (e) {
-    if (process.env.DBG) console.log('unstick', e);
-  }
-  await c('rm', '-f', '--', path);
-  await syncFilesystem(run, mountPath);
-}
-
-export async function spaceNeeded(t: CompactTarget) {
-  const layout = await observeLayout(t);
-  return { usedBytes: usedOnDisk(layout), neededBytes: neededBytes(layout) };
-}
-
-export async function observeLayout(t: CompactTarget): Promise<Layout> {
-  for (let i = 0; ; i++) {
-    await syncFilesystem(t.run, t.mountPath);
-    try {
-      const tree = await readChunkTree(t.run, t.devicePath);
-      const usage = await readChunkUsage(t.run, t.devicePath, tree.chunks);
-      const a = await readAllocation(t.filesystemUUID);
-      if (a === undefined) throw new StorageError('not-found', 'gone');
-      const layout: Layout = {
-        sizeBytes: tree.sizeBytes,
-        capacityBytes: Number(await readFile(`/sys/class/block/${basename(t.devicePath)}/size`, 'utf8')) * 512,
-        chunks: tree.chunks.map((c) => ({ ...c, usedBytes: usage.get(c.logicalStart) ?? 0 })),
-        globalReserveBytes: a.globalReserveBytes,
-      };
-      for (const k of ['data', 'metadata', 'system'] as const)
-        if (totalOf(layout, k) !== a[k].totalBytes)
-          throw new TypeError(`stale ${k} ${totalOf(layout, k)} ${a[k].totalBytes}`);
-      return layout;
-    } catch (e) {
-      if (!(e instanceof TypeError) || i > 8) throw e;
-      if (process.env.DBG) console.log('retry', e.message);
+    await move(options, layout, step);
+  } catch (error) {
+    if (!isOutOfSpace(error)) throw error;
+    if (step.kind === 'drop' && history.cleanerPauses++ < CLEANER_PAUSES) {
+      await delay(CLEANER_PAUSE_MS, undefined, { signal: options.signal });
+      return;
     }
+    history.fail(step);
+    await forgetFailedAllocation(options.run, options.mountPath);
   }
 }
-async function endLeftovers(o: CompactTarget) {
-  const op = await exclusiveOperation(o.filesystemUUID);
-  if (op?.startsWith('balance')) await cancelBalance(o.run, o.mountPath);
-  if (op === 'resize') await cancelResize(o.run, o.mountPath);
+
+async function inspect({ run, devicePath }: CompactTarget, { chunk }: Step & { kind: 'inspect' }): Promise<number> {
+  try {
+    return (await readLongestExtent(run, devicePath, chunk)) ?? 0;
+  } catch (error) {
+    // The tree changed under it: nothing is known then, as with too many extents.
+    if (error instanceof UnexpectedOutputError) return 0;
+    throw error;
+  }
+}
+
+async function move({ run, mountPath }: CompactTarget, layout: Layout, step: MovingStep): Promise<void> {
+  const { chunk, kind, sizeBytes } = step;
+  if (kind === 'squeeze' || kind === 'tighten') {
+    await resizeFilesystem(run, mountPath, sizeBytes);
+    return;
+  }
+  if (chunk.kind !== 'data' && chunk.kind !== 'metadata') {
+    throw new StorageError('unsupported', `could not move a chunk of kind "${chunk.kind}"`);
+  }
+  if (kind !== 'drop') {
+    const endBytes = Math.max(SMALLEST_SIZE_BYTES, endOf(layout));
+    if (endBytes < layout.sizeBytes) await resizeFilesystem(run, mountPath, endBytes);
+    await resizeFilesystem(run, mountPath, Math.max(endBytes, sizeBytes));
+  }
+  const startBytes = chunk.logicalStart;
+  await balanceChunk(run, mountPath, { kind: chunk.kind, startBytes, endBytes: startBytes + chunk.lengthBytes });
+}
+
+/** False when something was allocated behind the new end meanwhile and finds no other place. */
+async function tryResize({ run, mountPath }: CompactTarget, sizeBytes: number): Promise<boolean> {
+  try {
+    await resizeFilesystem(run, mountPath, sizeBytes);
+    return true;
+  } catch (error) {
+    if (!isOutOfSpace(error)) throw error;
+    return false;
+  }
+}
+
+/**
+ * What the content takes on the device, copies included, and about the smallest size it fits into: with the metadata that the kernel keeps in
+ * reserve and little else free.
+ */
+export async function spaceNeeded(target: CompactTarget): Promise<{ usedBytes: number; neededBytes: number }> {
+  await syncFilesystem(target.run, target.mountPath);
+  const figures = await liveAllocation(target.filesystemUUID);
+  const { data, metadata, system } = figures;
+  const neededBytes = neededOf({
+    dataBytes: data.diskUsedBytes,
+    metadataBytes: metadata.usedBytes + figures.globalReserveBytes,
+    metadataCopies: metadata.totalBytes === 0 ? 1 : Math.round(metadata.diskTotalBytes / metadata.totalBytes),
+    systemBytes: system.diskTotalBytes,
+  });
+  return { usedBytes: data.diskUsedBytes + metadata.diskUsedBytes + system.diskUsedBytes, neededBytes };
 }

@@ -25,10 +25,13 @@ export interface Storage {
   /** All loop devices in use, listed after the call: calls that come while a listing waits share it. */
   readonly loopDevices: () => Promise<readonly LoopDevice[]>;
   /** Runs `work` alone among all work on this volume, with commands that hold the lock of its image. */
-  readonly withVolume: <T>(uid: string, signal: AbortSignal | undefined, work: (run: Run) => Promise<T>) => Promise<T>;
+  readonly withVolume: <T>(uid: string, signal: AbortSignal | undefined, work: VolumeWork<T>) => Promise<T>;
   /** Mount options that this kernel refused, by volume: not asked for again while this process lives. */
   readonly refusedOptions: Map<string, readonly string[]>;
 }
+
+/** `uninterrupted` doesn't heed the signal: it is for taking back what was begun. */
+export type VolumeWork<T> = (run: Run, uninterrupted: Run) => Promise<T>;
 
 export function createStorage(options: StorageOptions): Storage {
   const layout = layoutOf(options.rootPath);
@@ -64,7 +67,7 @@ async function withImageLock<T>(
   imagePath: string,
   options: StorageOptions,
   signal: AbortSignal | undefined,
-  work: (run: Run) => Promise<T>,
+  work: VolumeWork<T>,
 ): Promise<T> {
   const lock = await lockFile(imagePath, 'r', options).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return 'no image' as const;
@@ -77,9 +80,10 @@ async function withImageLock<T>(
       { reason: 'CommandStuck' },
     );
   }
-  if (lock === 'no image') return await work(createRun({ ...options, signal }));
+  if (lock === 'no image') return await work(createRun({ ...options, signal }), createRun(options));
   try {
-    return await work(createRun({ ...options, signal, fenceFd: lock.fd }));
+    const fenced = { ...options, fenceFd: lock.fd };
+    return await work(createRun({ ...fenced, signal }), createRun(fenced));
   } finally {
     await lock.close();
   }

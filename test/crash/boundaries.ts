@@ -13,8 +13,9 @@ export interface Turn {
 }
 
 /**
- * `each-verb`: commands that change something, of those that are repeated with other numbers (steps of moving data) only
- * the first, and for `kill-after` the last. `each-command`: every single one, those that only read too.
+ * `each-verb`: commands that change something; of those that are repeated with other numbers (steps of moving data) only
+ * the first, and for `kill-after` the last; `kill-before` only at the first of all, as the others are a `kill-after` of the
+ * command before. `each-command`: every single one, those that only read too.
  */
 export type Thoroughness = 'each-verb' | 'each-command';
 
@@ -44,10 +45,7 @@ export async function strikeEveryBoundary(
   const rows: { turn: Turn; commands: readonly LoggedCommand[]; struck: Struck[]; plans: Plan[] }[] = [];
   for (const turn of turns) {
     const commands = await take(volume, turn);
-    const plans = turn.repeats && thoroughness === 'each-verb' ? [] : plansFor(commands, faults, thoroughness);
-    const [first] = commands.filter(({ kind }) => kind === 'changing');
-    if (first !== undefined && thoroughness === 'each-verb' && faults.includes('kill-after'))
-      plans.unshift({ fault: 'kill-before', verb: verbOf(first), number: 1 });
+    const plans = plansFor(turn, commands, faults, thoroughness);
     rows.push({ turn, commands, struck: [], plans });
   }
   while (rows.some(({ plans }) => plans.length > 0)) {
@@ -68,19 +66,29 @@ function fewer(plan: Plan, log: readonly LoggedCommand[]): Plan[] {
   return number === 0 || number >= plan.number ? [] : [{ ...plan, number }];
 }
 
-function plansFor(commands: readonly LoggedCommand[], faults: readonly Fault[], thoroughness: Thoroughness): Plan[] {
+function plansFor(
+  turn: Turn,
+  commands: readonly LoggedCommand[],
+  faults: readonly Fault[],
+  thoroughness: Thoroughness,
+): Plan[] {
+  if (turn.repeats && thoroughness === 'each-verb') return [];
+  const first = commands.find(({ kind }) => kind === 'changing');
   return faults.flatMap((fault) =>
     [...Map.groupBy(commands, verbOf)].flatMap(([verb, group]) => {
+      if (thoroughness === 'each-verb' && group[0]?.kind === 'reading') return [];
+      if (thoroughness === 'each-verb' && fault === 'kill-before' && group[0] !== first) return [];
       // One that only reads and lies has failed, no more.
-      if (group[0]?.kind === 'reading' && (thoroughness === 'each-verb' || fault === 'lie')) return [];
+      if (group[0]?.kind === 'reading' && fault === 'lie') return [];
       const indices = thoroughness === 'each-command' ? [...group.keys()] : samplesOf(group, fault);
       return indices.map((index): Plan => ({ fault, verb, number: index + 1 }));
     }),
   );
 }
 
-/** The first with each set of operands, and for kills the last, too: what follows after it is something else. */
+/** The first with each set of operands, and the last to be killed after: what comes then is something else. */
 function samplesOf(group: readonly LoggedCommand[], fault: Fault): readonly number[] {
+  if (fault === 'kill-before') return [0];
   const texts = group.map(({ text }) => text);
   const firsts = [...texts.keys()].filter((index) => texts.indexOf(texts[index] ?? '') === index);
   return [...new Set([...firsts, ...(fault === 'kill-after' ? [group.length - 1] : [])])];

@@ -1,3 +1,4 @@
+import { isAlreadyExists } from '../../src/kube/errors.ts';
 import type { Lab } from '../integration/lab.ts';
 import { expectConvergence } from './convergence.ts';
 import { CrashVolume } from './crash-volume.ts';
@@ -56,11 +57,13 @@ async function changeAtRandom(volume: CrashVolume, random: () => number): Promis
   const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)] as T;
   if (!volume.exists) {
     const spec = { size: pick('256Mi', '384Mi') };
-    // The one before may not be gone yet.
-    return await volume.create(spec).then(
-      () => `create ${volume.name} ${JSON.stringify(spec)}`,
-      () => `create ${volume.name} too early`,
-    );
+    try {
+      await volume.create(spec);
+      return `create ${volume.name} ${JSON.stringify(spec)}`;
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      return `${volume.name} is not gone yet`;
+    }
   }
   if (random() < 0.1) {
     await volume.delete();

@@ -7,7 +7,12 @@ import { bringUp } from '../../storage/volumes/bring-up.ts';
 import { createImage, restoreStagedImage } from '../../storage/volumes/create.ts';
 import { healReadOnly } from '../../storage/volumes/heal.ts';
 import { observeVolume } from '../../storage/volumes/observe.ts';
-import { minimizeVolume, type ResizeOptions, resizeVolume } from '../../storage/volumes/resize.ts';
+import {
+  type MinimizeRequest,
+  minimizeVolume,
+  type ResizeOptions,
+  resizeVolume,
+} from '../../storage/volumes/resize.ts';
 import { tune } from '../../storage/volumes/tune.ts';
 import type { Action } from './decide.ts';
 import type { Wish } from './wish.ts';
@@ -19,13 +24,15 @@ export interface Note {
   readonly text: string;
 }
 
+type ApplyOptions = Required<Pick<ResizeOptions, 'onProgress'>> & { readonly signal: AbortSignal };
+
 /** Carries out one step by one idempotent verb of storage. */
 export async function apply(
   storage: Storage,
   volume: LoopbackVolume,
   wish: Wish,
   action: Action,
-  options: Required<Pick<ResizeOptions, 'onProgress'>> & { readonly signal: AbortSignal },
+  options: ApplyOptions,
 ): Promise<Note> {
   const { uid, namespace = '', name, generation = 0 } = volume.metadata;
   const { signal } = options;
@@ -33,16 +40,10 @@ export async function apply(
     case 'create':
       await createImage(storage, { uid, namespace, name }, wish.sizeBytes);
       await bringUp(storage, uid, wish.settings, signal);
-      return {
-        reason: 'Created',
-        action: 'Create',
-        text: `made and mounted a sparse image of ${formatBytes(wish.sizeBytes)}`,
-      };
-    case 'restore-image': {
-      const record = await loadRecord(storage.layout, uid);
-      if (record !== undefined) await restoreStagedImage(storage, record);
-      return { reason: 'Created', action: 'Create', text: 'made the image of an interrupted creation anew' };
-    }
+      return created(`made and mounted a sparse image of ${formatBytes(wish.sizeBytes)}`);
+    case 'restore-image':
+      await restoreImage(storage, uid);
+      return created('made the image of an interrupted creation anew');
     case 'bring-up':
       await bringUp(storage, uid, wish.settings, signal);
       return { reason: 'Mounted', action: 'Mount', text: `mounted at ${storage.layout.volumePath(uid)}` };
@@ -58,16 +59,27 @@ export async function apply(
     case 'resize':
       await resizeVolume(storage, uid, action.targetBytes, { ...options, minimizeRequest: wish.minimize?.request });
       return { reason: 'Resized', action: 'Resize', text: `resized to ${formatBytes(action.targetBytes)}` };
-    case 'minimize': {
-      const { headroomBytes, request } = action;
-      await minimizeVolume(storage, uid, { request, generation, headroomBytes, limitBytes: wish.sizeBytes }, options);
-      const { image } = await observeVolume(storage, uid);
-      return { reason: 'Minimized', action: 'Resize', text: `minimized to ${formatBytes(image?.sizeBytes ?? 0)}` };
-    }
+    case 'minimize':
+      return await minimize(storage, uid, { ...action, generation, limitBytes: wish.sizeBytes }, options);
     case 'rest':
     case 'refuse':
       throw new Error(`nothing to apply for ${action.kind}`);
     default:
       return action satisfies never;
   }
+}
+
+function created(text: string): Note {
+  return { reason: 'Created', action: 'Create', text };
+}
+
+async function restoreImage(storage: Storage, uid: string): Promise<void> {
+  const record = await loadRecord(storage.layout, uid);
+  if (record !== undefined) await restoreStagedImage(storage, record);
+}
+
+async function minimize(storage: Storage, uid: string, wish: MinimizeRequest, options: ApplyOptions): Promise<Note> {
+  await minimizeVolume(storage, uid, wish, options);
+  const { image } = await observeVolume(storage, uid);
+  return { reason: 'Minimized', action: 'Resize', text: `minimized to ${formatBytes(image?.sizeBytes ?? 0)}` };
 }

@@ -7,7 +7,7 @@ import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { removeVolume } from '../../storage/volumes/remove.ts';
 import type { Refusal } from './decide.ts';
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from './failure.ts';
-import type { VolumeReconcilerOptions } from './reconcile.ts';
+import type { VolumeReconcilerOptions } from './options.ts';
 import { removalStatusOf } from './status.ts';
 
 /**

@@ -1,42 +1,24 @@
 import { isTrue } from '../../api/conditions.ts';
-import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { formatBytes, parseQuantity } from '../../api/quantity.ts';
 import { ApiError } from '../../kube/errors.ts';
-import type { EventRecorder } from '../../kube/events.ts';
 import { keyOf } from '../../kube/object.ts';
-import type { ResourceClient } from '../../kube/resource-client.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, settled } from '../../runtime/outcome.ts';
-import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
-import type { StatusWriter } from '../status-writer.ts';
 import { apply } from './apply.ts';
-import { type Decision, decide, type HostFacts, type Memory, type Refusal } from './decide.ts';
+import { type Decision, decide, type Memory, type Refusal } from './decide.ts';
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from './failure.ts';
 import { finalize } from './finalize.ts';
+import type { VolumeReconcilerOptions } from './options.ts';
 import { createProgress } from './progress.ts';
 import type { Report } from './report.ts';
 import { statusOf } from './status.ts';
-import type { PodsUsing } from './users.ts';
 import { type Wish, wishOf } from './wish.ts';
 
 /** More steps than the longest way (image, bring up, tune, minimize, resize) means that two of them undo each other. */
 const MAX_STEPS = 10;
-
-export interface VolumeReconcilerOptions {
-  readonly nodeName: string;
-  readonly storage: Storage;
-  readonly client: ResourceClient<LoopbackVolume>;
-  readonly cached: (key: string) => LoopbackVolume | undefined;
-  readonly writer: StatusWriter<LoopbackVolume, LoopbackVolumeStatus>;
-  readonly events: EventRecorder;
-  readonly clock: Clock;
-  readonly hostFacts: (volume: LoopbackVolume) => HostFacts;
-  readonly podsUsing: PodsUsing;
-  readonly onUsage: (volume: LoopbackVolume, usage: (Usage & { readonly sizeBytes: number }) | undefined) => void;
-}
 
 /** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
 export function createVolumeReconcile(
@@ -99,10 +81,10 @@ class Pass {
         if (decision.action.kind === 'refuse') return await this.#refuse(seen, decision.action.refusal);
         await this.#apply(decision, seen);
       }
+      throw new Error(`${keyOf(this.#volume)} does not come to rest after ${MAX_STEPS} steps`);
     } catch (error) {
       return await this.#fail(error);
     }
-    throw new Error(`${keyOf(this.#volume)} does not come to rest after ${MAX_STEPS} steps`);
   }
 
   async #memory(seen: VolumeObservation): Promise<Memory> {

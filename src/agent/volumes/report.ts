@@ -31,5 +31,12 @@ export function progressOf(
   bytes: { sizeBytes: number; movedBytes: number },
   times: { startedAt: Date; now: Date },
 ): Progress {
-  return { operation, phase, ...bytes, startedAt: formatTime(times.startedAt), updatedAt: formatTime(times.now) };
+  return {
+    operation,
+    // Steps of storage are words in lower case, words of the API are in CamelCase.
+    phase: phase.charAt(0).toUpperCase() + phase.slice(1),
+    ...bytes,
+    startedAt: formatTime(times.startedAt),
+    updatedAt: formatTime(times.now),
+  };
 }

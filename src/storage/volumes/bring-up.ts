@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
@@ -38,7 +38,7 @@ export async function bringUp(
   settings: VolumeSettings,
   signal?: AbortSignal,
 ): Promise<void> {
-  await storage.withVolume(uid, signal, async (run) => {
+  await storage.withVolume(uid, signal, async (run, uninterrupted) => {
     const before = await observePlace(storage, uid);
     if (before.mount !== undefined) return await removeTop(storage, run, uid);
     try {
@@ -46,7 +46,7 @@ export async function bringUp(
     } catch (error) {
       // A command that still runs may yet do its work: then this is not the time to take things apart under it.
       const stuck = error instanceof StorageError && error.reason === 'CommandStuck';
-      if (!stuck && before.loops.length === 0) await takeDown(storage, storage.run, uid).catch(() => undefined);
+      if (!stuck && before.loops.length === 0) await takeDown(storage, uninterrupted, uid).catch(() => undefined);
       throw error;
     }
   });
@@ -63,6 +63,7 @@ async function ensureUp(storage: Storage, run: Run, before: VolumePlace, setting
   proveSingleDevice(record, before.loops, before.liveDevices);
 
   const loopPath = before.loops[0]?.path ?? (await attachOnce(storage, run, record.uid, image.inode));
+  await using _device = await holdDevice(storage, loopPath, record.uid);
   await ensureMountPoint(run, storage.layout.volumePath(record.uid));
   const ready = record.initialized ? record : await format(storage, run, record, loopPath, settings);
   await mountTree(storage, run, ready, loopPath, settings);
@@ -99,6 +100,20 @@ async function attachOnce(storage: Storage, run: Run, uid: string, inode: number
 async function attachedTo(storage: Storage, uid: string, inode: number): Promise<LoopDevice | undefined> {
   const { loops } = await observePlace(storage, uid);
   return loops.find((loop) => loop.backingInode === inode);
+}
+
+/**
+ * The device stays this image's until the handle is closed: while somebody has it open, a detach by whoever only marks it
+ * (autoclear), and its number is not given to another image. Throws `in-use` if that happened before.
+ */
+async function holdDevice(storage: Storage, loopPath: string, uid: string): Promise<FileHandle> {
+  const device = await open(loopPath, 'r');
+  const { loops } = await observePlace(storage, uid);
+  if (loops.some((loop) => loop.path === loopPath && !loop.autoclear)) return device;
+  await device.close();
+  throw new StorageError('failed', `${loopPath} was detached by somebody else while the volume was brought up`, {
+    reason: 'CommandFailed',
+  });
 }
 
 /** The directory is there and, as long as nothing is mounted on it, takes no files: those would land on the node's disk. */

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { isOutOfSpace, resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
+import { resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import type { Run } from '../../host/command.ts';
 import { readFilesystemSize, syncFile, truncateFile } from '../../host/coreutils.ts';
 import { readLoopCapacity, setLoopCapacity } from '../../host/losetup.ts';
@@ -161,20 +161,19 @@ function doesNotFit(neededBytes: number, targetBytes: number): StorageError {
   );
 }
 
-/** The filesystem is as near to the target as its data allows, and durably so; returns its real size in bytes. */
+/**
+ * The filesystem is as near to the target as its data allows, and durably so; returns its real size in bytes. The kernel's
+ * own resize only cuts off what is empty: where it finds no place for a chunk of metadata beyond the new end, it aborts the
+ * transaction and the filesystem turns read-only (6.18).
+ */
 async function shrinkFilesystem(work: Work, targetBytes: number, options: ResizeOptions): Promise<number> {
   const { run, tree } = work;
-  try {
-    await resizeFilesystem(run, tree.path, targetBytes);
-  } catch (error) {
-    if (!isOutOfSpace(error)) throw error;
-    await compactFilesystem({
-      ...targetOf(work),
-      stopAtBytes: targetBytes,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-    });
-  }
+  await compactFilesystem({
+    ...targetOf(work),
+    stopAtBytes: targetBytes,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  });
   await syncFilesystem(run, tree.path);
   return await readFilesystemSize(run, tree.path);
 }

@@ -8,7 +8,7 @@ import type { OperatorProcess } from '../../cluster/processes.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { conditionOf, dataPathOf, type Lab, startLab } from '../lab.ts';
 import { storageAt } from '../storage/store.ts';
-import { isLive, loopsOf, mountsBelow, sh } from './host-view.ts';
+import { isLive, loopsOf, sh } from './host-view.ts';
 
 let lab: Lab;
 let agent: OperatorProcess;
@@ -194,19 +194,5 @@ describe('LoopbackVolume: record and image', () => {
     const { metadata } = await lab.ready('unrecorded');
     const record = JSON.parse(readFileSync(path.join(recordsPath, `${metadata.uid}.json`), 'utf8'));
     expect(record).toMatchObject({ initialized: true });
-  });
-
-  it('C21 agent: two roots on one node do not touch each other', async () => {
-    const other = await lab.startAgent('node-b');
-    const volume = await readyVolume('of-a');
-    await lab.createVolume('of-b', { size: '256Mi', nodeName: 'node-b' });
-    const ofB = await lab.ready('of-b');
-    const before = [loopsOf(ofB.status.imagePath ?? ''), mountsBelow(lab.rootPath('node-b'))];
-    await lab.remove('of-a');
-    await withoutAgent(() => undefined);
-    await waitFor(() => !existsSync(volume.imagePath), { what: 'end of the image' });
-    expect([loopsOf(ofB.status.imagePath ?? ''), mountsBelow(lab.rootPath('node-b'))]).toEqual(before);
-    expect(statSync(lab.rootPath('node-b')).mode & 0o777).toBe(0o700);
-    await other.end();
   });
 });

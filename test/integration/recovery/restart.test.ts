@@ -34,6 +34,12 @@ function startUnready(nodeName: string, rootPath: string): OperatorProcess {
   return startAgent({ kubeconfigPath, namespace: 'default', logDir: dir, nodeName, rootPath });
 }
 
+const passEnded = (operator: OperatorProcess, name: string) =>
+  operator
+    .log()
+    .split('\n')
+    .some((line) => line.includes(`"name":"${name}"`) && line.includes('pass ended'));
+
 async function readiness(operator: OperatorProcess): Promise<string> {
   const answer = await fetch(new URL('/readyz', await operator.healthUrl()));
   return `${answer.status} ${await answer.text()}`;
@@ -52,8 +58,9 @@ describe('agent: end and start', () => {
     const before = inUse();
     for (const label of ['one', 'two']) {
       agent = await lab.startAgent('node-a');
-      await Promise.all(NAMES.map((name) => lab.change(name, { label })));
-      await Promise.all(NAMES.map((name) => lab.ready(name)));
+      await lab.change('vol-0', { label });
+      await lab.ready('vol-0');
+      await waitFor(() => volumes.every(({ metadata }) => passEnded(agent, metadata.name)), { what: 'pass over all' });
       expect(inUse()).toEqual(before);
       agent.kill('SIGKILL');
       await agent.exited;

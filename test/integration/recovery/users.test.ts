@@ -23,12 +23,13 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   foreign?.[Symbol.dispose]();
+  if (foreignLoop !== undefined) sh('losetup', '--detach', foreignLoop.loopPath);
   await lab?.[Symbol.asyncDispose]();
 });
 beforeEach(() => lab.showLogsOnFailure());
 
 async function readyVolume(name: string, spec = {}): Promise<LoopbackVolume & { readonly imagePath: string }> {
-  await lab.createVolume(name, { size: '256Mi', ...spec });
+  await lab.createVolume(name, { size: '256Mi', nodeName: 'node-a', ...spec });
   const volume = await lab.ready(name);
   writeFileSync(path.join(dataPathOf(volume), 'file'), name);
   return { ...volume, imagePath: volume.status.imagePath ?? '' };
@@ -123,7 +124,7 @@ describe('LoopbackVolume: used by others', () => {
   });
 
   it('C23 LoopbackVolume: a deleted namespace converges, leaves first; a volume without its image holds nothing up', async () => {
-    const volumes = await Promise.all([readyVolume('tenant-a'), readyVolume('tenant-b', { mounted: true })]);
+    const volumes = await Promise.all([readyVolume('tenant-a'), readyVolume('tenant-b')]);
     for (const volume of volumes) await createPod(lab, `${volume.metadata.name}-pod`, dataPathOf(volume));
     // In the order in which nothing fits: what the namespace controller does.
     await Promise.all(volumes.map(({ metadata }) => lab.volumes.delete(`default/${metadata.name}`)));
@@ -136,10 +137,24 @@ describe('LoopbackVolume: used by others', () => {
     });
   });
 
+  it('C21 agent: two roots on one node do not touch each other', async () => {
+    const other = await lab.startAgent('node-b');
+    const ofB = await readyVolume('of-b', { nodeName: 'node-b' });
+    const before = [...loopsOf(ofB.imagePath), ...mountsBelow(lab.rootPath('node-b'))];
+    const ofA = await readyVolume('of-a', { nodeName: 'node-a' });
+    await lab.change('of-a', { mounted: false });
+    await lab.withReason('of-a', 'Ready', 'Unmounted');
+    await lab.remove('of-a');
+    expect(existsSync(ofA.imagePath)).toBe(false);
+    expect([...loopsOf(ofB.imagePath), ...mountsBelow(lab.rootPath('node-b'))]).toEqual(before);
+    expect(statSync(lab.rootPath('node-b')).mode & 0o777).toBe(0o700);
+    await other.end();
+    expect([...loopsOf(ofB.imagePath), ...mountsBelow(lab.rootPath('node-b'))]).toEqual(before);
+  });
+
   it('C21 LoopbackVolume: foreign mounts and loop devices are untouched by all of it', () => {
     expect(readFileSync(path.join(foreign.mountPath, 'file'), 'utf8')).toBe('foreign');
     expect(loopsOf(foreign.imagePath)).toEqual([foreign.loopPath]);
     expect(loopsOf(foreignLoop.imagePath)).toEqual([foreignLoop.loopPath]);
-    sh('losetup', '--detach', foreignLoop.loopPath);
   });
 });

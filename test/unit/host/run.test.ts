@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
@@ -62,9 +63,21 @@ describe('createRun: how a command ends', () => {
     expect((await failureOf(elsewhere({ file: 'true', args: [], timeoutMs: 1000 }))).message).toContain('ENOENT');
   });
 
-  it('more output than anything sane prints throws', async () => {
-    const failure = await failureOf(run(sh('head -c 17000000 /dev/zero')));
-    expect(failure.message).toContain('more than 16777216 bytes of output');
+  it.each([
+    ['zeroes', 'head -c 17000000 /dev/zero; sleep 20'],
+    ['short lines without end', 'yes'],
+    ['errors without end', 'cat /dev/zero >&2'],
+  ])('more output than anything sane prints throws, soon: %s', async (_, script) => {
+    const failure = await failureOf(run(sh(script)));
+    expect(failure).toMatchObject({ stderrTail: 'more than 16777216 bytes of output', timedOut: false });
+    expect(failure.durationMs).toBeLessThan(5_000);
+  });
+
+  it('a failure with very much output holds up nobody', async () => {
+    const startedAt = performance.now();
+    const failure = await failureOf(run(sh('yes | head -c 12000000; exit 1')));
+    expect(failure.stderrTail).toMatch(/^(y; )+y$/);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 
   it('everything up to that is kept', async () => {
@@ -93,13 +106,18 @@ describe('createRun: what a command gets', () => {
     );
   });
 
-  it('no stdin, and no descriptor of this process but the fence', async () => {
-    const list = 'cat; cd /proc/self/fd && echo *';
-    expect((await run(sh(list))).stdout).toMatch(/^0 1 2\n$/);
+  it('no stdin, and no file that this process has open, but for the fence', async () => {
+    await using open = await openFile(path.join(dir, 'open'), 'w');
+    await using fence = await openFile(path.join(dir, 'fence'), 'w');
+    const list = sh('cat; readlink /proc/$$/fd/* || true');
+    expect((await run(list)).stdout).not.toContain(dir);
+    const { stdout } = await runWith({ fenceFd: fence.fd })(list);
+    expect(stdout.split('\n').filter((file) => file.startsWith(dir))).toEqual([path.join(dir, 'fence')]);
+    expect(open.fd).toBeGreaterThan(2);
   });
 });
 
-describe('createRun: deadlines', () => {
+describe.concurrent('createRun: deadlines', () => {
   it('a command that is too slow is ended and said to be', async () => {
     const failure = await failureOf(run({ file: 'sleep', args: ['60'], timeoutMs: 100 }));
     expect(failure).toMatchObject({ timedOut: true, aborted: false, stillRunning: false, signal: 'SIGTERM' });
@@ -184,12 +202,11 @@ describe('lockFile', () => {
     const handle = await lock();
     const pidPath = path.join(dir, 'fenced');
     const fenced = runWith({ fenceFd: handle?.fd });
-    const failure = await failureOf(fenced(sh(`sleep 20 & echo $! > ${pidPath}; exit 0`, 100)));
-    expect(failure.stillRunning).toBe(true);
+    await fenced(sh(`sleep 20 > /dev/null 2>&1 & echo $! > ${pidPath}`));
     await handle?.close();
     expect(isFree()).toBe(false);
     process.kill(Number(readFileSync(pidPath, 'utf8')));
-    await waitFor(isFree);
+    await waitFor(isFree, { what: 'free lock' });
   });
 
   it('a command without it does not hold it', async () => {

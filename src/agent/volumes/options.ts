@@ -1,0 +1,23 @@
+import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Storage } from '../../storage/context.ts';
+import type { Usage } from '../../storage/volumes/glance.ts';
+import type { StatusWriter } from '../status-writer.ts';
+import type { HostFacts } from './decide.ts';
+import type { PodsUsing } from './users.ts';
+
+/** What a pass over a volume works with. */
+export interface VolumeReconcilerOptions {
+  readonly nodeName: string;
+  readonly storage: Storage;
+  readonly client: ResourceClient<LoopbackVolume>;
+  readonly cached: (key: string) => LoopbackVolume | undefined;
+  readonly writer: StatusWriter<LoopbackVolume, LoopbackVolumeStatus>;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly hostFacts: (volume: LoopbackVolume) => HostFacts;
+  readonly podsUsing: PodsUsing;
+  readonly onUsage: (volume: LoopbackVolume, usage: (Usage & { readonly sizeBytes: number }) | undefined) => void;
+}

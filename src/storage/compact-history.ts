@@ -1,0 +1,51 @@
+import { diskBytes, endOf, type Layout, usedOnDisk } from './compact-layout.ts';
+import { type History, type MovingStep, stepKey } from './compact-step.ts';
+
+/** A run may write this many times what is in use: it ends on any content. */
+const BUDGET = 4;
+/** What a small filesystem may write in any case. */
+const SMALLEST_BUDGET_BYTES = 256 * 1024 * 1024;
+
+/** What a run learns as it goes; it starts with nothing, also after an interrupted one. */
+export class CompactHistory implements History {
+  readonly failed = new Map<string, number>();
+  readonly longestExtents = new Map<number, number>();
+  movesInVain = 0;
+  movedBytes = 0;
+  cleanerPauses = 0;
+  #budgetBytes: number | undefined;
+  #lowest = { endBytes: Number.POSITIVE_INFINITY, allocatedBytes: Number.POSITIVE_INFINITY };
+  #previousEndBytes = Number.POSITIVE_INFINITY;
+  #moved = false;
+
+  get budgetSpent(): boolean {
+    return this.#budgetBytes !== undefined && this.movedBytes > this.#budgetBytes;
+  }
+
+  /** Takes note of how things are after a step. */
+  observe(layout: Layout): void {
+    this.#budgetBytes ??= Math.max(BUDGET * usedOnDisk(layout), SMALLEST_BUDGET_BYTES);
+    const endBytes = endOf(layout);
+    const allocatedBytes = layout.chunks.reduce((sum, chunk) => sum + diskBytes(chunk), 0);
+    const lowest = this.#lowest;
+    if (endBytes < lowest.endBytes || (endBytes === lowest.endBytes && allocatedBytes < lowest.allocatedBytes)) {
+      this.#lowest = { endBytes, allocatedBytes };
+      this.movesInVain = 0;
+    } else if (this.#moved && endBytes >= this.#previousEndBytes) {
+      this.movesInVain++;
+    }
+    this.#previousEndBytes = endBytes;
+    this.#moved = false;
+  }
+
+  /** Takes note that a step is carried out, whether it succeeds or not. */
+  begin(step: MovingStep): void {
+    this.movedBytes += step.chunk.usedBytes;
+    this.#moved = step.kind !== 'drop';
+    if (step.kind === 'resettle') this.failed.set(stepKey(step), step.roomBytes);
+  }
+
+  fail(step: MovingStep): void {
+    this.failed.set(stepKey(step), step.roomBytes);
+  }
+}

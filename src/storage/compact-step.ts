@@ -1,0 +1,95 @@
+import { type Hole, type Layout, longestFree, type UsedChunk } from './compact-layout.ts';
+
+const MiB = 1024 * 1024;
+/** Less than this is not worth moving a chunk for. */
+export const WORTHWHILE_BYTES = 16 * MiB;
+/** Growing by any amount makes the kernel look for unallocated space again after it once found none (`btrfs_clear_space_info_full`). */
+export const SLIVER_BYTES = 64 * 1024;
+/** The kernel refuses to shrink a filesystem below this (`btrfs_ioctl_resize`). */
+export const SMALLEST_SIZE_BYTES = 256 * MiB;
+/** A chunk smaller than this helps nobody. */
+export const SMALLEST_HOLE_BYTES = 4 * MiB;
+
+/** One thing to do. Each is a command of btrfs that is atomic in itself, or a read. */
+export type Step =
+  | MovingStep
+  /** Nothing moves before the length of the chunk's longest extent is known. */
+  | { readonly kind: 'inspect'; readonly chunk: UsedChunk }
+  | { readonly kind: 'finish'; readonly sizeBytes: number; readonly outcome: CompactOutcome };
+
+export type CompactOutcome = 'reached' | 'as-small-as-it-gets' | 'budget-spent';
+
+/**
+ * A step that writes. The filesystem gets `sizeBytes` for it, or by it. `roomBytes` is what the content finds where it is
+ * meant to go: a step that failed is tried again only with more of it.
+ */
+export interface MovingStep {
+  readonly kind: MovingKind;
+  readonly chunk: UsedChunk;
+  readonly sizeBytes: number;
+  readonly roomBytes: number;
+}
+
+/**
+ * - `drop`: an empty chunk goes.
+ * - `squeeze`: the last chunk is emptied by a resize to where it starts. The kernel counts it as allocated meanwhile and so makes hardly any new chunk: the
+ *   content goes into what is free in others, also of another size class, which it else avoids.
+ * - `tighten`: likewise, into a new chunk that the end of the filesystem keeps small.
+ * - `lower`: a balance moves the last chunk into holes below it; `lift`: the same while the filesystem is larger, for extents longer than
+ *   the chunks of a small one.
+ * - `fold`: into what is free in other chunks; `slide`: into a hole, so that holes join; `repack`: to scratch space behind the end.
+ * - `resettle`: metadata goes into a chunk of the right size.
+ */
+type MovingKind = 'drop' | 'squeeze' | 'tighten' | 'lower' | 'lift' | 'fold' | 'slide' | 'repack' | 'resettle';
+
+/** What earlier steps of this run taught. Keys name a chunk and a way to move it. */
+export interface History {
+  /** Steps that found no place, with the free space there was for them then. */
+  readonly failed: ReadonlyMap<string, number>;
+  /** Steps since the end was last lower than ever before that did not bring it down themselves. */
+  readonly movesInVain: number;
+  /** Longest extent by logical start of the chunk, where one was asked for; 0 when there are too many to know. */
+  readonly longestExtents: ReadonlyMap<number, number>;
+  /** More was written than the run may write: it takes in what it has out in scratch space and ends. */
+  readonly budgetSpent: boolean;
+}
+
+export interface Goal {
+  /** The filesystem need not get smaller than this. */
+  readonly stopAtBytes: number;
+  /** It must not end larger than this unless its chunks reach further: its size before. */
+  readonly mostBytes: number;
+}
+
+/** A decision that has nothing to say leaves it to the next one. */
+export type Decide = (layout: Layout, goal: Goal, history: History) => Step | undefined;
+
+export function stepKey({ kind, chunk }: MovingStep): string {
+  // Metadata gets a new place each time and would be moved to and fro.
+  return kind === 'resettle' ? kind : `${kind} ${chunk.logicalStart}`;
+}
+
+/** False for what found no place before, unless there is more room now. */
+export function isWorthTrying(history: History, step: MovingStep): boolean {
+  const failedWith = history.failed.get(stepKey(step));
+  return failedWith === undefined || step.roomBytes >= failedWith + WORTHWHILE_BYTES;
+}
+
+/** The step, if the chunk's extents fit into an empty chunk at `place`. */
+export function inspected(history: History, chunk: UsedChunk, place: Hole, step: MovingStep): Step | undefined {
+  const longest = history.longestExtents.get(chunk.logicalStart);
+  if (longest === undefined) return { kind: 'inspect', chunk };
+  return longest <= longestFree(place.startBytes, place.lengthBytes) ? step : undefined;
+}
+
+export function roundUp(bytes: number): number {
+  return Math.ceil(bytes / WORTHWHILE_BYTES) * WORTHWHILE_BYTES;
+}
+
+export function firstOf<T, R>(items: readonly T[], pick: (item: T) => R | undefined): R | undefined {
+  for (const item of items) {
+    const picked = pick(item);
+    if (picked !== undefined) return picked;
+  }
+  return undefined;
+}
