@@ -43,7 +43,9 @@ export const LoopbackVolumeStatus = z
       .describe('Path of the image on the node. For people; the operator does not read it.'),
     mountPath: text(PATH_MAX)
       .optional()
-      .describe('Directory on the node where the volume is mounted, for root only; its subdirectory data is what pods mount. Absent while it is not mounted.'),
+      .describe(
+        'Directory on the node where the volume is mounted, for root only; its subdirectory data is what pods mount. Absent while it is not mounted.',
+      ),
     mountOptions: atomicList(text(256), 64).optional().describe('Mount options in effect, as the kernel lists them.'),
     compression: text(32)
       .optional()

@@ -102,7 +102,10 @@ export const loopbackVolumeReasons = {
     'Growing the volume would promise more than the node offers in sum; data and size stay.',
     'Ask for a smaller size, or remove volumes from the node.',
   ),
-  ForeignMount: term('Something else is mounted where the volume belongs; it is left alone.', 'Unmount it on the node.'),
+  ForeignMount: term(
+    'Something else is mounted where the volume belongs; it is left alone.',
+    'Unmount it on the node.',
+  ),
   ForeignFilesystem: term(
     'The image holds something that the operator did not make; it is never formatted.',
     'Move the image away by hand if its content is not wanted.',
