@@ -11,7 +11,8 @@ import type { Metrics } from '../net/metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
-import { readPlatform } from '../storage/platform.ts';
+import { type Platform, readPlatform } from '../storage/platform.ts';
+import { findOrphans } from '../storage/volumes/orphans.ts';
 import type { Caches } from './caches.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
@@ -69,6 +70,12 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
     fieldManager: agentManager(nodeName),
     ownedPart: ({ status }: BtrfsNode) => status,
   });
+  // Kernel and tools stay while this process lives.
+  let known: Platform | undefined;
+  const platform = async () => {
+    known ??= await readPlatform(storage);
+    return known;
+  };
   const reconcile = createNodeReconcile({
     nodeName,
     btrfsNodes,
@@ -77,14 +84,18 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
     writer,
     clock: systemClock,
     facts: async () => ({
-      // Read anew: a module may be loaded and tools be updated while the agent runs.
-      platform: await readPlatform(storage),
+      platform: await platform(),
       space: host.space,
       allocatableBytes: host.allocatableBytes,
       committedBytes: host.committedBytes(),
       pressure: host.pressure,
+      orphans: caches.volumes.hasSynced ? await findOrphans(storage, uidsOf(caches.volumes.values())) : undefined,
     }),
   });
   const hooks = metrics.reconcilerHooks('btrfsnode');
   return startReconciler({ name: 'btrfsnode', concurrency: 1, reconcile, judge, log, ...hooks });
+}
+
+function uidsOf(volumes: Iterable<LoopbackVolume>): ReadonlySet<string> {
+  return new Set([...volumes].map(({ metadata }) => metadata.uid));
 }

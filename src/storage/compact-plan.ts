@@ -86,7 +86,8 @@ function finishWhenSmall(layout: Layout, goal: Goal, history: History): Step | u
   if (end <= goal.stopAtBytes && dataRoom(layout, goal.stopAtBytes) >= dataRoomWanted(layout, goal)) {
     return settleMetadata(layout, goal, history) ?? { kind: 'finish', sizeBytes: goal.stopAtBytes, outcome: 'reached' };
   }
-  if (comfortableSize(layout, goal) > Math.max(neededBytes(layout), goal.stopAtBytes) * CLOSE_ENOUGH) return undefined;
+  const ideal = Math.max(neededBytes(layout), goal.stopAtBytes);
+  if (ideal === SMALLEST_SIZE_BYTES || comfortableSize(layout, goal) > ideal * CLOSE_ENOUGH) return undefined;
   return finish(layout, goal, 'as-small-as-it-gets');
 }
 

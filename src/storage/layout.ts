@@ -4,6 +4,8 @@ import { join } from 'node:path';
 export const TREE_NAME = '.btrfs-operator';
 export const DATA_NAME = 'data';
 
+const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** Every path below the root directory; nothing else in the project makes one. Names of objects never become paths, uids do. */
 export interface Layout {
   readonly rootPath: string;
@@ -46,9 +48,14 @@ export function layoutOf(rootPath: string): Layout {
   });
 }
 
+/** The uid that a file in `images/` or `records/` is named after; undefined for one that the operator did not name. */
+export function uidOfFile(name: string): string | undefined {
+  const [, uid] = name.match(/^([0-9a-f-]{36})\.(?:img|img\.new|json)$/) ?? [];
+  return uid !== undefined && UID.test(uid) ? uid : undefined;
+}
+
 /** A uid of the API server is a UUID (RFC 9562); anything else could be a path in disguise. */
 function checkUid(uid: string): string {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uid))
-    throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);
+  if (!UID.test(uid)) throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);
   return uid;
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck } from '../../runtime/outcome.ts';
 import type { Platform } from '../../storage/platform.ts';
 import type { HostSpace } from '../../storage/root.ts';
+import type { OrphanData } from '../../storage/volumes/orphans.ts';
 import type { StatusWriter } from '../status-writer.ts';
 import { nodeStatusOf } from './status.ts';
 
@@ -18,6 +19,7 @@ export interface NodeFacts {
   readonly allocatableBytes: number;
   readonly committedBytes: number;
   readonly pressure: string | undefined;
+  readonly orphans: readonly OrphanData[] | undefined;
 }
 
 export interface NodeReconcilerOptions {

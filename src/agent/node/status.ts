@@ -1,8 +1,9 @@
-import type { BtrfsNode, BtrfsNodeStatus } from '../../api/btrfs-node.ts';
-import { type Condition, setCondition } from '../../api/conditions.ts';
+import { type BtrfsNode, type BtrfsNodeStatus, MAX_ORPHANS, type Orphan } from '../../api/btrfs-node.ts';
+import { type Condition, formatTime, setCondition } from '../../api/conditions.ts';
 import type { BtrfsNodeConditionType, BtrfsNodeReason } from '../../api/reasons.ts';
 import type { Platform } from '../../storage/platform.ts';
 import type { HostSpace } from '../../storage/root.ts';
+import type { OrphanData } from '../../storage/volumes/orphans.ts';
 import { isKernelSupported } from './kernel.ts';
 
 /** Free space is written when it moved by this part of the whole. */
@@ -15,6 +16,8 @@ export interface NodeReport {
   readonly allocatableBytes: number;
   readonly committedBytes: number;
   readonly pressure: string | undefined;
+  /** Undefined while it is not known which objects there are: then what was written stays. */
+  readonly orphans: readonly OrphanData[] | undefined;
   readonly now: Date;
 }
 
@@ -43,8 +46,23 @@ export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
     committedBytes,
     kernel: platform.kernel,
     btrfsProgs: platform.btrfsProgs,
+    ...orphansOf(report),
     conditions,
   };
+}
+
+/** Oldest first; the field is left out when there are none. */
+function orphansOf({ orphans, previous, now }: NodeReport): Pick<BtrfsNodeStatus, 'orphans'> {
+  const written = previous.status.orphans ?? [];
+  const listed = orphans === undefined ? written : orphans.map((orphan) => sinceWhen(orphan, written, now));
+  const oldest = listed.toSorted((a, b) => (a.since ?? '').localeCompare(b.since ?? '')).slice(0, MAX_ORPHANS);
+  return oldest.length === 0 ? {} : { orphans: oldest };
+}
+
+function sinceWhen({ uid, kind, namespace, name, bytes }: OrphanData, written: readonly Orphan[], now: Date): Orphan {
+  const before = written.find((orphan) => orphan.uid === uid);
+  const owner = { ...(namespace === undefined ? {} : { namespace }), ...(name === undefined ? {} : { name }) };
+  return { uid, kind, ...owner, bytes, since: before?.since ?? formatTime(now) };
 }
 
 function freeBytesOf({ freeBytes, totalBytes }: HostSpace, written: number | undefined): number {

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Orphan } from '../../../src/api/btrfs-node.ts';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import type { Storage } from '../../../src/storage/context.ts';
 import { createImage } from '../../../src/storage/volumes/create.ts';
@@ -49,6 +50,16 @@ async function withoutAgent(change: () => void | Promise<void>): Promise<void> {
   await change();
   agent = await lab.startAgent('node-a');
 }
+
+/** What the node lists as belonging to no object, as soon as it is as `are` says. */
+const orphansThat = (are: (orphans: readonly Orphan[]) => boolean) =>
+  waitFor(
+    async () => {
+      const { orphans = [] } = (await lab.btrfsNodes.get('node-a'))?.status ?? {};
+      return are(orphans) ? orphans : undefined;
+    },
+    { what: 'orphans as expected' },
+  );
 
 describe('LoopbackVolume: record and image', () => {
   it('C2 LoopbackVolume: without its image it says BackingFileMissing, no empty one is made, and the image put back is used', async () => {
@@ -117,7 +128,7 @@ describe('LoopbackVolume: record and image', () => {
     expect((await lab.event(volume, 'Created')).note).toMatch(/made/);
   });
 
-  it('C8 agent: data whose object is gone from the API server is not deleted', async () => {
+  it('C8 agent: data whose object is gone from the API server is not deleted, and listed as an orphan', async () => {
     const volume = await readyVolume('forgotten');
     await withoutAgent(async () => {
       // As after an etcd that was restored from an older backup.
@@ -127,14 +138,42 @@ describe('LoopbackVolume: record and image', () => {
       await lab.volumeGone('forgotten');
     });
     await readyVolume('bystander');
+    const [orphan] = await orphansThat((orphans) => orphans.some(({ name }) => name === 'forgotten'));
+    expect(orphan).toMatchObject({
+      uid: volume.metadata.uid,
+      kind: 'LoopbackVolume',
+      namespace: 'default',
+      name: 'forgotten',
+    });
+    expect(orphan?.bytes).toBeGreaterThan(0);
     expect(existsSync(volume.imagePath)).toBe(true);
     expect(JSON.parse(readFileSync(volume.recordPath, 'utf8'))).toMatchObject({ name: 'forgotten', initialized: true });
     expect(readFileSync(volume.filePath, 'utf8')).toBe('forgotten');
   });
 
+  it('C2 agent: an image whose record and object are gone is listed as an orphan, and deleting it by hand ends that', async () => {
+    const volume = await readyVolume('unknown');
+    await withoutAgent(async () => {
+      takeDownByHand(volume);
+      sh('rm', volume.recordPath);
+      await lab.volumes.delete('default/unknown');
+      await lab.volumeThat('unknown', ({ metadata }) => metadata.deletionTimestamp !== undefined);
+      await lab.volumes.patch('default/unknown', { metadata: { finalizers: null } }, { type: 'merge' });
+      await lab.volumeGone('unknown');
+    });
+    const isListed = (orphans: readonly Orphan[]) => orphans.some(({ uid }) => uid === volume.metadata.uid);
+    const orphans = await orphansThat(isListed);
+    expect(orphans.find(({ uid }) => uid === volume.metadata.uid)).not.toHaveProperty('name');
+    expect(statSync(volume.imagePath).size).toBe(256 * 1024 ** 2);
+    sh('rm', volume.imagePath);
+    await readyVolume('next');
+    await orphansThat((left) => !isListed(left));
+  });
+
   it('C5 LoopbackVolume: deletionPolicy Retain keeps image and record, whole, and nothing attached or mounted', async () => {
     const volume = await readyVolume('retained', { deletionPolicy: 'Retain' });
     await lab.remove('retained');
+    await orphansThat((orphans) => orphans.some(({ uid }) => uid === volume.metadata.uid));
     expect(loopsOf(volume.imagePath)).toEqual([]);
     expect(isLive(volume.status.filesystemUUID)).toBe(false);
     expect(existsSync(volume.status.mountPath ?? '')).toBe(false);

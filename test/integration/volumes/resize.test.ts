@@ -69,6 +69,7 @@ describe('LoopbackVolume: grow and shrink while data is written', () => {
     fsyncSync(held);
     closeSync(held);
     await writer.writes(10);
+    expect(writer.refused()).toBe(0);
     expect([grown.status.sizeBytes, sizesOf(grown)]).toEqual([1024 * MiB, sameSizes(1024 * MiB)]);
     expect(mountAt(grown.status.mountPath ?? '')?.id).toBe(mountAt(volume.status.mountPath ?? '')?.id);
   });

@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFileSync, closeSync, fsyncSync, openSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { appendFileSync, fsyncSync, openSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** So many of the newest files stay, so that the volume does not fill up. */
 const KEPT = 100;
 const PAUSE_MS = 5;
+/** How long it goes on trying when there is no space. */
+const PATIENCE_MS = 10_000;
 
 const [dir = '', acknowledgedPath = ''] = process.argv.slice(2);
 let stopped = false;
@@ -18,13 +20,25 @@ const log = openSync(path.join(dir, 'log'), 'a');
 for (let number = 0; !stopped; number++) {
   const content = randomBytes(1 + ((number * 7919) % 200_000));
   const line = `${number} ${createHash('sha256').update(content).digest('hex')}\n`;
-  const file = openSync(path.join(dir, String(number)), 'wx');
-  writeFileSync(file, content);
-  fsyncSync(file);
-  closeSync(file);
-  writeSync(log, line);
+  await patiently(() => writeFileSync(path.join(dir, String(number)), content, { flush: true }));
+  await patiently(() => writeSync(log, line));
   fsyncSync(log);
   appendFileSync(acknowledgedPath, line);
   if (number >= KEPT) unlinkSync(path.join(dir, String(number - KEPT)));
   await sleep(PAUSE_MS);
+}
+
+/** Does it again as long as there is no space for it, and says so; any other failure ends the process. */
+async function patiently(write: () => unknown): Promise<void> {
+  for (const deadline = performance.now() + PATIENCE_MS; ; ) {
+    try {
+      write();
+      return;
+    } catch (error) {
+      const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
+      if (!isFull || performance.now() > deadline) throw error;
+      console.log('no space');
+      await sleep(PAUSE_MS);
+    }
+  }
 }

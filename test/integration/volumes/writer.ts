@@ -10,6 +10,8 @@ export interface Writer extends AsyncDisposable {
   acknowledged(): number;
   /** Waits until so many more files were written; throws when the writer has ended, e.g. by an error of the volume. */
   writes(more: number): Promise<void>;
+  /** How often it was told that there is no space, and tried again. */
+  refused(): number;
   /** Ends it in order, and throws if it had failed before. */
   stop(): Promise<void>;
   /** Names of files that are not as they were acknowledged, in a volume whose data is at `dataPath` now. */
@@ -47,6 +49,7 @@ export function startWriter(options: {
         },
       });
     },
+    refused: () => child.log().match(/^no space$/gm)?.length ?? 0,
     async stop() {
       if (!child.running) throw failed();
       const { code } = await child.end();

@@ -78,6 +78,7 @@ function nodeReport(parts: Partial<NodeReport> = {}): NodeReport {
     allocatableBytes: 99 * GIB,
     committedBytes: GIB,
     pressure: undefined,
+    orphans: [],
     now: new Date('2026-01-01T12:00:00Z'),
     ...parts,
   };
@@ -124,6 +125,32 @@ describe('nodeStatusOf', () => {
     const first = nodeStatusOf(nodeReport());
     const second = nodeReport({ previous: btrfsNodeOf(first), space: space(50 * GIB + 900 * MIB), now: new Date() });
     expect(nodeStatusOf(second)).toEqual(first);
+  });
+
+  it('C8 nodeStatusOf: orphans are listed oldest first, since when they were first seen; none leave the field out', () => {
+    const orphan = (digit: string) => ({ uid: digit.repeat(8), kind: 'LoopbackVolume', bytes: 5 }) as const;
+    const [one, two] = [orphan('1'), orphan('2')];
+    const named = { namespace: undefined, name: undefined };
+    const first = nodeStatusOf(nodeReport({ orphans: [{ ...two, ...named }] }));
+    expect(first.orphans).toEqual([{ ...two, since: '2026-01-01T12:00:00Z' }]);
+    const later = { previous: btrfsNodeOf(first), now: new Date('2026-01-02T12:00:00Z') };
+    const owner = { namespace: 'default', name: 'vol' };
+    expect(
+      nodeStatusOf(
+        nodeReport({
+          ...later,
+          orphans: [
+            { ...one, ...owner },
+            { ...two, ...named },
+          ],
+        }),
+      ).orphans,
+    ).toEqual([
+      { ...two, since: '2026-01-01T12:00:00Z' },
+      { ...one, ...owner, since: '2026-01-02T12:00:00Z' },
+    ]);
+    expect(nodeStatusOf(nodeReport({ ...later, orphans: undefined })).orphans).toEqual(first.orphans);
+    expect(nodeStatusOf(nodeReport({ ...later, orphans: [] }))).not.toHaveProperty('orphans');
   });
 
   it('free space is written when it moved by 1 %', () => {

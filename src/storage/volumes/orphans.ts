@@ -1,0 +1,41 @@
+import { readdir, stat } from 'node:fs/promises';
+import type { Storage } from '../context.ts';
+import { uidOfFile } from '../layout.ts';
+import { isErrno, loadRecord } from '../records.ts';
+
+/** Data on this node that no object asks for. */
+export interface OrphanData {
+  readonly uid: string;
+  readonly kind: 'LoopbackVolume';
+  /** As the record has it; undefined without a readable record. */
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+  /** What its image takes on the node; 0 for a record without an image. */
+  readonly bytes: number;
+}
+
+/** Images and records of other uids than the known ones, in order of their uids. Changes nothing. */
+export async function findOrphans(storage: Storage, known: ReadonlySet<string>): Promise<readonly OrphanData[]> {
+  const { layout } = storage;
+  const names = await Promise.all([layout.imagesPath, layout.recordsPath].map((area) => readdir(area)));
+  const uids = new Set(names.flat().flatMap((name) => uidOfFile(name) ?? []));
+  return await Promise.all([...uids].filter((uid) => !known.has(uid)).map((uid) => describe(storage, uid))).then(
+    (orphans) => orphans.toSorted((a, b) => (a.uid < b.uid ? -1 : 1)),
+  );
+}
+
+async function describe({ layout }: Storage, uid: string): Promise<OrphanData> {
+  // What can't be read as a record is an orphan all the same.
+  const record = await loadRecord(layout, uid).catch(() => undefined);
+  const { namespace, name } = record ?? {};
+  return { uid, kind: 'LoopbackVolume', namespace, name, bytes: await allocatedBytes(layout.imagePath(uid)) };
+}
+
+async function allocatedBytes(imagePath: string): Promise<number> {
+  try {
+    return (await stat(imagePath)).blocks * 512;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return 0;
+    throw error;
+  }
+}

@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { exclusiveOperation } from '../../src/host/btrfs-balance.ts';
+import { CommandError } from '../../src/host/command.ts';
+import { observeSpace } from '../../src/host/space-info.ts';
+import { compactFilesystem, spaceNeeded } from '../../src/storage/compact.ts';
+import { liveAllocation, observeLayout } from '../../src/storage/compact-observe.ts';
+import { createMore, fillAtRandom, fillNames } from '../builders/fills.ts';
+import { chaosSeed } from '../crash/random-life.ts';
+import { compactFill, type Filesystem, MiB, mountFilesystem, SMALLEST } from './compact-filesystem.ts';
+import { sh } from './recovery/host-view.ts';
+import { writeFiles } from './volumes/files.ts';
+
+const GiB = 1024 * MiB;
+
+const isReadOnly = ({ mountPath }: Filesystem) => sh('findmnt', '--noheadings', '--output', 'OPTIONS', mountPath).startsWith('ro');
+
+/** Half of 700 MiB in a filesystem of 1 GiB. */
+function halfFilled(filesystem: Filesystem) {
+  const files = writeFiles(filesystem.mountPath, 'files', 70, 10);
+  files.removeHalf();
+  return files;
+}
+
+describe('compactFilesystem', () => {
+  it('A17 compactFilesystem: a near-empty filesystem of 1 GiB ends at exactly 256 MiB, and the next run changes nothing', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    writeFileSync(path.join(filesystem.mountPath, 'file'), 'small');
+    const result = await compactFilesystem({ ...filesystem.target, stopAtBytes: 0 });
+    expect([result.sizeBytes, result.outcome, filesystem.sizeBytes()]).toEqual([SMALLEST, 'reached', 268_435_456]);
+    const before = filesystem.commands.length;
+    await compactFilesystem({ ...filesystem.target, stopAtBytes: 0 });
+    expect(filesystem.commands.slice(before).filter((line) => /resize|balance/.test(line))).toEqual([]);
+  });
+
+  it('A24 compactFilesystem: six random fills end within the bounds, and files can be created', async () => {
+    const seed = chaosSeed();
+    const names = fillNames.filter((name) => name !== 'big');
+    for (const [index, fill] of names.entries()) {
+      const metadataProfile = index % 3 === 2 ? 'dup' : 'single';
+      const { line, bounded } = await compactFill(fill, seed + index, { sizeBytes: GiB, metadataProfile });
+      console.log(line);
+      expect(bounded, line).toBe(true);
+    }
+  });
+
+  it.each(['single', 'dup'] as const)('A24 compactFilesystem: metadata stays %s, files stay what they are', async (profile) => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB, metadataProfile: profile });
+    const files = halfFilled(filesystem);
+    const { neededBytes } = await spaceNeeded(filesystem.target);
+    await compactFilesystem({ ...filesystem.target, stopAtBytes: neededBytes + 96 * MiB });
+    expect(files.damaged(filesystem.mountPath)).toEqual([]);
+    const { metadata, system } = await liveAllocation(filesystem.target.filesystemUUID);
+    const copies = profile === 'dup' ? 2 : 1;
+    expect([metadata.diskTotalBytes / metadata.totalBytes, system.diskTotalBytes / system.totalBytes]).toEqual([copies, copies]);
+  });
+
+  it('A21 compactFilesystem: works while files are written', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    const files = halfFilled(filesystem);
+    const busy = path.join(filesystem.mountPath, 'busy');
+    mkdirSync(busy);
+    const script = 'i=0; while :; do i=$((i + 1)); head -c 300000 /dev/urandom > "$0/$((i % 40))" || exit 3; done';
+    const writer = spawn('sh', ['-c', script, busy], { stdio: 'ignore' });
+    const { neededBytes } = await spaceNeeded(filesystem.target);
+    const { sizeBytes } = await compactFilesystem({ ...filesystem.target, stopAtBytes: neededBytes + 96 * MiB });
+    expect(writer.exitCode).toBeNull();
+    writer.kill('SIGKILL');
+    await once(writer, 'exit');
+    expect([files.damaged(filesystem.mountPath), isReadOnly(filesystem)]).toEqual([[], false]);
+    expect(sizeBytes).toBeLessThan(1.3 * neededBytes + 256 * MiB);
+  });
+
+  it('A19 compactFilesystem: aborted at any step it leaves nothing running, and the next run goes on', async () => {
+    const abort = { controller: new AbortController() };
+    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    const files = halfFilled(filesystem);
+    const { neededBytes } = await spaceNeeded(filesystem.target);
+    const stopAtBytes = neededBytes + 96 * MiB;
+    const { filesystemUUID } = filesystem.target;
+    for (const afterMs of [50, 150, 300, 600]) {
+      abort.controller = new AbortController();
+      const { signal } = abort.controller;
+      await using aborted = abortable(filesystem, signal);
+      setTimeout(() => abort.controller.abort(), afterMs);
+      const ended = await compactFilesystem({ ...aborted.target, stopAtBytes, signal }).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (ended !== undefined) expect(signal.aborted || ended instanceof CommandError).toBe(true);
+      await expect.poll(() => exclusiveOperation(filesystemUUID)).toBe('none');
+    }
+    const { outcome } = await compactFilesystem({ ...filesystem.target, stopAtBytes });
+    expect(outcome).not.toBe('budget-spent');
+    expect(files.damaged(filesystem.mountPath)).toEqual([]);
+    createMore(filesystem.mountPath);
+  });
+
+  it('A19 compactFilesystem: ends the balance that a killed agent left, running or paused', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    halfFilled(filesystem);
+    const { mountPath, target } = filesystem;
+    for (const left of ['balance', 'balance paused']) {
+      const balance = spawn('btrfs', ['balance', 'start', '--full-balance', mountPath], { stdio: 'ignore' });
+      await expect.poll(() => exclusiveOperation(target.filesystemUUID), { interval: 5 }).toBe('balance');
+      if (left === 'balance paused') {
+        sh('btrfs', 'balance', 'pause', mountPath);
+        await once(balance, 'exit');
+      }
+      expect(await exclusiveOperation(target.filesystemUUID)).toBe(left);
+      await compactFilesystem({ ...target, stopAtBytes: 900 * MiB });
+      expect(await exclusiveOperation(target.filesystemUUID)).toBe('none');
+      expect(filesystem.sizeBytes()).toBe(900 * MiB);
+      sh('btrfs', 'filesystem', 'resize', 'max', mountPath);
+    }
+  });
+
+  it('A22 compactFilesystem: asked for less than the content needs, it stays writable and says what it reached', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    fillAtRandom(filesystem.mountPath, 'small', GiB, 1);
+    const { usedBytes, neededBytes } = await spaceNeeded(filesystem.target);
+    const { sizeBytes, outcome } = await compactFilesystem({ ...filesystem.target, stopAtBytes: SMALLEST });
+    expect(usedBytes).toBeLessThan(neededBytes);
+    expect([outcome, sizeBytes >= neededBytes]).toEqual([neededBytes > SMALLEST ? 'as-small-as-it-gets' : 'reached', neededBytes > SMALLEST]);
+    expect(isReadOnly(filesystem)).toBe(false);
+    createMore(filesystem.mountPath);
+  });
+});
+
+describe('observeLayout', () => {
+  it('observeLayout: is current after every change, though the device is read behind the kernel\'s back', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    const { target, mountPath } = filesystem;
+    for (let turn = 0; turn < 10; turn++) {
+      writeFileSync(path.join(mountPath, `file${turn}`), Buffer.alloc(20 * MiB, `${turn}${Math.random()}`));
+      sh('btrfs', 'filesystem', 'resize', String((600 + 10 * turn) * MiB), mountPath);
+      const layout = await observeLayout(target);
+      const { data } = await liveAllocation(target.filesystemUUID);
+      const used = layout.chunks.filter((chunk) => chunk.kind === 'data').reduce((sum, chunk) => sum + chunk.usedBytes, 0);
+      expect([layout.sizeBytes, used]).toEqual([(600 + 10 * turn) * MiB, data.usedBytes]);
+    }
+  });
+});
+
+describe('observeSpace', () => {
+  it('B24 observeSpace: says what statfs says is free', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: GiB, metadataProfile: 'dup' });
+    halfFilled(filesystem);
+    const free = Number(sh('stat', '--file-system', '--format=%a', filesystem.mountPath)) * 4096;
+    const space = await observeSpace(filesystem.target.filesystemUUID, filesystem.sizeBytes());
+    expect(Math.abs((space?.freeBytes ?? 0) - free)).toBeLessThan(2 * MiB);
+    await sleep(0);
+  });
+});
+
+/** The same filesystem with commands that end with the signal. */
+function abortable(filesystem: Filesystem, signal: AbortSignal) {
+  const run: Filesystem['target']['run'] = (command) => runWith(signal)(command);
+  return { target: { ...filesystem.target, run }, [Symbol.asyncDispose]: async () => undefined };
+}
