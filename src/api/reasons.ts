@@ -76,9 +76,6 @@ export const loopbackVolumeReasons = {
     'There is no ready BtrfsNode of the name in spec.nodeName.',
     'Correct spec.nodeName, or start an agent on that node.',
   ),
-  Creating: term('The image is being made.'),
-  Formatting: term('The file system is being made.'),
-  Attaching: term('The image is being attached to a loop device.'),
   Mounting: term('The file system is being mounted.'),
   Mounted: term('The volume is mounted.'),
   Unmounting: term('spec.mounted is false; the volume is being unmounted and detached.'),
@@ -119,10 +116,6 @@ export const loopbackVolumeReasons = {
     'Restore the image, or delete the object.',
   ),
   ImageTruncated: term('The image is smaller than the file system in it.', 'Restore the image from a backup.'),
-  RecordMissing: term(
-    'There is an image without its record; it is left alone.',
-    'Adopt it with a new object, or remove it by hand.',
-  ),
   RecordDamaged: term('The record of the volume cannot be read.', 'Restore the record from a backup.'),
   DuplicateFilesystem: term(
     'Another file system with the same UUID is attached on the node; mounting both would lose data.',
@@ -136,7 +129,6 @@ export const loopbackVolumeReasons = {
     'btrfs counted errors of the device or of checksums.',
     'Save what can be read; look at the disk of the node.',
   ),
-  NoErrors: term('btrfs counted no errors.'),
   ReadOnly: term(
     'btrfs has turned the volume read-only; it is being healed by unmount and mount.',
     'If it comes again, look at the log of the kernel on the node.',
@@ -154,7 +146,6 @@ export const loopbackVolumeReasons = {
     'Other objects live in the volume; deletion waits for them. The message names the first ten.',
     'Delete them first.',
   ),
-  Removing: term('The volume is being removed from its node.'),
   Removed: term('Nothing is left of the volume on the node.'),
   Retained: term(
     'The object may go; image and record stay on the node (deletionPolicy Retain).',
@@ -181,10 +172,6 @@ export const btrfsNodeReasons = {
     'Free space on the node, minimize or delete volumes, remove orphans.',
   ),
   EnoughSpace: term('There is space left.'),
-  UnsupportedHost: term(
-    'The file system under the root directory cannot hold sparse images or loop files.',
-    'Put the root directory on ext4 or xfs.',
-  ),
 } as const satisfies TermTable;
 
 export type LoopbackVolumeConditionType = keyof typeof loopbackVolumeConditionTypes;

@@ -118,6 +118,13 @@ export async function attempt<T>(what: string, work: () => Promise<T>): Promise<
         reason: 'HostPressure',
       });
     }
+    if (isErrno(error, 'EFBIG')) {
+      throw new StorageError(
+        'unsupported',
+        `could not ${what}: the node's file system holds no file of this size; use a smaller spec.size`,
+        { cause: error, reason: 'UnsupportedHost' },
+      );
+    }
     if (error instanceof Error && 'syscall' in error) {
       throw new StorageError('failed', `could not ${what}: ${error.message}`, {
         cause: error,

@@ -1,5 +1,5 @@
 import { readdir, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { lockFile } from '../host/flock.ts';
 import type { Storage } from './context.ts';
 import { StorageError } from './errors.ts';
@@ -12,12 +12,14 @@ export interface RootLock {
 
 /**
  * The root directory is there with its areas, all of them 0700, and this process is the only agent on it.
- * Throws `in-use` while another agent has the lock. Removes what an interrupted save left.
+ * Throws `in-use` while another agent has the lock, and `conflict` for a directory that somebody else uses. Removes what an
+ * interrupted save left.
  */
 export async function openRoot(storage: Storage): Promise<RootLock> {
   const { layout, options } = storage;
   // Inherited by every command: what they make, on the node and in volumes, is for root alone unless it is given away.
   process.umask(0o077);
+  await refuseSharedDirectory(storage);
   const areas = [layout.imagesPath, layout.recordsPath, layout.volumesPath, layout.importsPath, layout.exportsPath];
   for (const path of [layout.rootPath, ...areas]) await ensurePrivateDirectory(path);
   const lock = await lockFile(layout.lockPath, 'a', { commandPath: options.commandPath });
@@ -29,6 +31,20 @@ export async function openRoot(storage: Storage): Promise<RootLock> {
   }
   await removeTemporaryFiles(layout.recordsPath);
   return { release: () => lock.close() };
+}
+
+/** A directory such as /tmp would be closed to everybody else: what is there has to be ours. */
+async function refuseSharedDirectory({ layout }: Storage): Promise<void> {
+  const { rootPath, lockPath, imagesPath, recordsPath, volumesPath, importsPath, exportsPath } = layout;
+  const ours = [lockPath, imagesPath, recordsPath, volumesPath, importsPath, exportsPath].map((path) => basename(path));
+  const names = await readdir(rootPath).catch(() => []);
+  // ext4 makes lost+found at the top of each filesystem.
+  const stranger = names.find((name) => !ours.includes(name) && name !== 'lost+found');
+  if (stranger === undefined) return;
+  throw new StorageError(
+    'conflict',
+    `${rootPath} holds ${JSON.stringify(stranger)}, which is not the operator's; give it a directory of its own`,
+  );
 }
 
 /** A record's temporary file was never renamed: the record before it is the one that counts. */

@@ -117,13 +117,12 @@ export function notStruck({ turn, commands, struck }: Coverage, fault: Fault): r
   return [...new Set(meant)].filter((verb) => !met.has(verb));
 }
 
-/** A line such as `shrink: 59 commands, 14 of them read only; struck: losetup --find ×3, chattr +i ×3`. */
+/** A line such as `shrink: 59 commands, 14 change something; struck: losetup --find (kill-after, lie), chattr +i (lie)`. */
 export function describeCoverage({ turn, commands, struck }: Coverage): string {
-  const reading = commands.filter(({ kind }) => kind === 'reading').length;
-  const times = [...Map.groupBy(struck, ({ command }) => verbOf(command))].map(
-    ([verb, { length }]) => `${verb} ×${length}`,
-  );
-  return `${turn.name}: ${commands.length} commands, ${reading} of them only read; struck: ${times.join(', ') || 'none'}`;
+  const changing = commands.filter(({ kind }) => kind === 'changing').length;
+  const faults = Map.groupBy(struck, ({ command }) => verbOf(command));
+  const parts = [...faults].map(([verb, group]) => `${verb} (${group.map(({ fault }) => fault).join(', ')})`);
+  return `${turn.name}: ${commands.length} commands, ${changing} change something; struck: ${parts.join(', ') || 'none'}`;
 }
 
 function describeLog(log: readonly LoggedCommand[]): string {

@@ -19,11 +19,10 @@ const COMMAND_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export interface FilesystemOptions {
   readonly sizeBytes: number;
   readonly metadataProfile?: 'single' | 'dup';
-  readonly signal?: AbortSignal;
 }
 
 /** A mounted btrfs on a sparse image of its own; nothing is left of it when it is disposed of. */
-export function mountFilesystem({ sizeBytes, metadataProfile = 'single', signal }: FilesystemOptions) {
+export function mountFilesystem({ sizeBytes, metadataProfile = 'single' }: FilesystemOptions) {
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'compact-')));
   const imagePath = path.join(dir, 'image');
   const mountPath = path.join(dir, 'mount');
@@ -35,13 +34,18 @@ export function mountFilesystem({ sizeBytes, metadataProfile = 'single', signal 
   const filesystemUUID = sh('findmnt', '--noheadings', '--output', 'UUID', mountPath);
   const commands: string[] = [];
   const onCommand = ({ file, args }: Command) => commands.push([file, ...args].join(' '));
-  const run = createRun({ commandPath: COMMAND_PATH, onCommand, ...(signal === undefined ? {} : { signal }) });
+  const targetWith = (signal?: AbortSignal) => {
+    const run = createRun({ commandPath: COMMAND_PATH, onCommand, signal });
+    return { run, devicePath, mountPath, filesystemUUID };
+  };
   return {
     dir,
     devicePath,
     mountPath,
     commands,
-    target: { run, devicePath, mountPath, filesystemUUID },
+    target: targetWith(),
+    /** With commands that end with the signal. */
+    targetWith,
     sizeBytes: () => {
       const { bsize, blocks } = statfsSync(mountPath);
       return bsize * blocks;
