@@ -4,6 +4,10 @@ import { build } from 'esbuild';
 
 const repositoryPath = path.resolve(import.meta.dirname, '..');
 
+// CommonJS dependencies call require for Node's own modules; an older Node would fail somewhere in a dependency.
+const banner = `import{createRequire}from'node:module';const require=createRequire(import.meta.url);
+if(parseInt(process.versions.node)<24){console.error('btrfs-operator needs Node.js 24 or newer, this is '+process.version);process.exit(1)}`;
+
 await build({
   absWorkingDir: repositoryPath,
   entryPoints: ['src/main.ts'],
@@ -19,6 +23,5 @@ await build({
   sourcesContent: false,
   legalComments: 'linked',
   logLevel: 'warning',
-  // CommonJS dependencies call require for Node's own modules.
-  banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
+  banner: { js: banner },
 });

@@ -79,7 +79,9 @@ async function unmount({ step, show }: Chapter): Promise<void> {
 async function refuse({ step, show }: Chapter): Promise<void> {
   step('What can not be is refused at once', 'The API server says what is wrong, before anything happens on a node.');
   await show(`kubectl patch lbv demo --type=merge --patch '{"spec": {"size": "64Mi"}}'`, { expect: 'failure' });
-  await show(`sed 's/size:/sice:/' examples/loopback-volume.yaml | kubectl apply -f -`, { expect: 'failure' });
+  await show(`sed 's/name: demo/name: typo/; s/size:/sice:/' examples/loopback-volume.yaml | kubectl apply -f -`, {
+    expect: 'failure',
+  });
   await show('kubectl explain lbv.spec.minimize', { maxLines: 25 });
 }
 

@@ -83,8 +83,21 @@ export const loopbackVolumeDefinition: KindDefinition = {
   printerColumns: [
     ...readyColumns,
     { name: 'Size', type: 'string', jsonPath: '.spec.size', description: 'Upper bound of the volume.' },
+    {
+      name: 'Resized',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Resized")].reason',
+      description: 'Whether the volume has the size that spec asks for, or why not.',
+    },
     { name: 'Node', type: 'string', jsonPath: '.status.nodeName', description: 'Node that the volume is on.' },
     ageColumn,
+    {
+      name: 'Size-Bytes',
+      type: 'integer',
+      jsonPath: '.status.sizeBytes',
+      description: 'Real size of the volume.',
+      priority: 1,
+    },
     {
       name: 'Used-Bytes',
       type: 'integer',

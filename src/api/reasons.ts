@@ -11,7 +11,7 @@ const term = (meaning: string, action = ''): Term => ({ meaning, action });
 /** Condition types that mean the same on every kind (kstatus reads Ready, Reconciling and Stalled). */
 const commonConditionTypes = {
   Ready: term(
-    'True: the object is as its spec says. False: it is not, see reason and message. Unknown: its node cannot say.',
+    'True: usable as its spec says (mounted, or put away); see Resized for its size. False: it is not, see reason and message. Unknown: not placed yet (see Scheduled), or its node cannot say.',
   ),
   Reconciling: term('True while work is going on; absent otherwise.'),
   Stalled: term('True while only a person can mend what is wrong; absent otherwise.', 'Do what the message says.'),
@@ -108,7 +108,7 @@ export const loopbackVolumeReasons = {
     'Move the image away by hand if its content is not wanted.',
   ),
   BackingFileMissing: term(
-    'The image is gone from the node; no empty volume is made in its place.',
+    'The image is gone from the node; no empty volume is made in its place. What is still mounted can be copied away.',
     'Restore the image, or delete the object.',
   ),
   BackingFileReplaced: term(
@@ -137,7 +137,10 @@ export const loopbackVolumeReasons = {
     'btrfs has turned the volume read-only and someone still uses it; the message names the pods.',
     'Restart these pods.',
   ),
-  InUse: term('Pods or processes have the volume mounted; the message names them.', 'Stop them.'),
+  InUse: term(
+    'Pods or processes use the volume; the message names the pods, fuser -vm on the node shows processes.',
+    'Stop them.',
+  ),
   StillInUse: term(
     'The file system or its loop device is in use elsewhere, perhaps in another mount namespace; the image is left alone.',
     'Stop the pods that have it mounted.',

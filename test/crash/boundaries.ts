@@ -5,9 +5,11 @@ import { type Fault, type LoggedCommand, type Plan, verbOf } from './shims.ts';
 /** One change of a volume's object, whose commands get the faults. */
 export interface Turn {
   readonly name: string;
-  /** Done before, without faults. */
+  /** Done before a turn that is to be struck. */
   readonly prepare?: (volume: CrashVolume) => Promise<void>;
   readonly change: (volume: CrashVolume) => Promise<void>;
+  /** Verbs of which each is done for the last time before the next one is. */
+  readonly order?: readonly string[];
   /** It runs the commands of another turn: only a thorough run strikes them. */
   readonly repeats?: true;
 }
@@ -51,10 +53,15 @@ export async function strikeEveryBoundary(
   while (rows.some(({ plans }) => plans.length > 0)) {
     for (const { turn, plans, struck } of rows) {
       const plan = plans.shift();
+      if (plan === undefined) {
+        await turn.change(volume);
+        await volume.settled();
+        continue;
+      }
       const log = await take(volume, turn, plan);
       const command = log.find(({ fault }) => fault !== 'none');
-      if (command !== undefined) struck.push({ fault: command.fault as Fault, command });
-      else if (plan !== undefined) plans.unshift(...fewer(plan, log));
+      if (command === undefined) plans.unshift(...fewer(plan, log));
+      else struck.push({ fault: plan.fault, command });
     }
   }
   return rows;
@@ -123,6 +130,12 @@ export function describeCoverage({ turn, commands, struck }: Coverage): string {
   const faults = Map.groupBy(struck, ({ command }) => verbOf(command));
   const parts = [...faults].map(([verb, group]) => `${verb} (${group.map(({ fault }) => fault).join(', ')})`);
   return `${turn.name}: ${commands.length} commands, ${changing} change something; struck: ${parts.join(', ') || 'none'}`;
+}
+
+/** The verbs of {@link Turn.order} in the order in which they really came, when nothing goes wrong. */
+export function orderOf({ turn: { order = [] }, commands }: Coverage): readonly string[] {
+  const verbs = commands.map(verbOf);
+  return order.toSorted((left, right) => verbs.lastIndexOf(left) - verbs.lastIndexOf(right));
 }
 
 function describeLog(log: readonly LoggedCommand[]): string {

@@ -8,6 +8,10 @@ import type { SupervisedAgent } from './supervised-agent.ts';
 /** How long a volume may take to be as its object says, agent start and waiting for a busy device included. */
 const LIMIT_MS = 40_000;
 
+const MiB = 1024 * 1024;
+/** So much data at the end keeps a volume from being shrunk before it is moved. */
+const WORTH_MOVING_BYTES = 16 * MiB;
+
 /** A volume that is put through faults, with a tree of files in it that has to outlive them. */
 export class CrashVolume {
   readonly name: string;
@@ -42,7 +46,7 @@ export class CrashVolume {
   async createFilled(spec: Readonly<Record<string, unknown>>): Promise<void> {
     await this.create(spec);
     await this.settled();
-    await this.fill();
+    await this.fill(WORTH_MOVING_BYTES);
   }
 
   async change(spec: Readonly<Record<string, unknown>>): Promise<void> {
@@ -55,9 +59,9 @@ export class CrashVolume {
   }
 
   /** Writes the tree that has to be there, byte for byte, from now on. */
-  async fill(): Promise<void> {
+  async fill(largestBytes = MiB): Promise<void> {
     const dataPath = await this.#dataPath();
-    await writeTree(dataPath);
+    await writeTree(dataPath, largestBytes);
     this.#manifest = await manifestOf(dataPath);
   }
 

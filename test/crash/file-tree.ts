@@ -11,9 +11,9 @@ const MOVING = 'moving.bin';
 
 /**
  * A small tree of all sorts, every file of it fsynced: small ones, a sparse one, one that compresses well and one that
- * doesn't and is large enough to be worth moving.
+ * doesn't, the largest.
  */
-export async function writeTree(dataPath: string): Promise<void> {
+export async function writeTree(dataPath: string, largestBytes: number): Promise<void> {
   mkdirSync(path.join(dataPath, 'small'));
   for (let index = 0; index < 20; index++)
     writeSynced(path.join(dataPath, 'small', `${index}.txt`), [[0, randomBytes(97 * (index + 1))]]);
@@ -22,7 +22,7 @@ export async function writeTree(dataPath: string): Promise<void> {
   const pieces = [0, 5 * MiB + 1, 12 * MiB].map((offset) => [offset, randomBytes(8192)] as const);
   writeSynced(path.join(dataPath, 'sparse.bin'), pieces);
   writeSynced(path.join(dataPath, 'compressible.txt'), [[0, Buffer.alloc(2 * MiB, 'all work and no play ')]]);
-  writeSynced(path.join(dataPath, MOVING), [[0, randomBytes(16 * MiB)]]);
+  writeSynced(path.join(dataPath, MOVING), [[0, randomBytes(largestBytes)]]);
   await run('btrfs', ['filesystem', 'sync', dataPath]);
 }
 

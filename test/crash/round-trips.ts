@@ -13,6 +13,9 @@ const change = (name: string, spec: Readonly<Record<string, unknown>>): Turn => 
   change: (volume) => volume.change(spec),
 });
 
+const shrinkOrder = ['btrfs filesystem resize', 'btrfs filesystem sync', 'truncate', 'losetup --set-capacity'];
+const growOrder = ['truncate', 'sync', 'losetup --set-capacity', 'btrfs filesystem resize'];
+
 const small = { size: '256Mi' };
 const large = { size: '512Mi' };
 
@@ -29,8 +32,8 @@ export const roundTrips: readonly RoundTrip[] = [
     name: 'shrink and grow',
     filled: large,
     turns: [
-      { name: 'shrink', prepare: (volume) => volume.pushToEnd(), change: (volume) => volume.change({ size: '288Mi' }) },
-      change('grow', large),
+      { ...change('shrink', { size: '288Mi' }), prepare: (volume) => volume.pushToEnd(), order: shrinkOrder },
+      { ...change('grow', large), order: growOrder },
     ],
   },
   {
@@ -38,11 +41,11 @@ export const roundTrips: readonly RoundTrip[] = [
     filled: large,
     turns: [
       {
-        name: 'minimize',
+        ...change('minimize', { minimize: { headroom: '96Mi' } }),
         prepare: (volume) => volume.pushToEnd(),
-        change: (volume) => volume.change({ minimize: { headroom: '96Mi' } }),
+        order: shrinkOrder,
       },
-      { ...change('grow back', { minimize: null }), repeats: true },
+      { ...change('grow back', { minimize: null }), order: growOrder, repeats: true },
     ],
   },
   {

@@ -62,7 +62,7 @@ export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, mem
 function decideMissing(seen: VolumeObservation, host: HostFacts, memory: Memory): Action | undefined {
   if (seen.record === undefined) return decideWithoutRecord(seen, host, memory);
   if (seen.image !== undefined) return undefined;
-  return seen.record.initialized ? refuse('BackingFileMissing', missingImage()) : { kind: 'restore-image' };
+  return seen.record.initialized ? refuse('BackingFileMissing', missingImage(seen.tree)) : { kind: 'restore-image' };
 }
 
 /** Is what is mounted this volume's image, whole and alone? Undefined if so, or if nothing is. */
@@ -104,14 +104,17 @@ function decideWithoutRecord({ image }: VolumeObservation, host: HostFacts, memo
     );
   }
   // An object whose data is gone never becomes an empty Ready one.
-  if (memory.hadData) return refuse('BackingFileMissing', missingImage());
+  if (memory.hadData) return refuse('BackingFileMissing', missingImage(undefined));
   if (host.pressure !== undefined) {
     return refuse('HostPressure', `the volume is not made: ${host.pressure}; free space on the node`, 'time');
   }
   return { kind: 'create' };
 }
 
-function missingImage(): string {
+function missingImage(tree: TreeMount | undefined): string {
+  if (tree !== undefined) {
+    return `the image was removed from the node while it is in use: the data is in ${tree.path}/data only until that is unmounted; copy it away now, then delete this object`;
+  }
   return 'the image is gone from the node, and with it the data; put back a copy of the image, or delete this object';
 }
 

@@ -39,12 +39,19 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<vo
   };
 }
 
-/** An image that went and came back between two looks, or before the first one, shows against the status. */
+/**
+ * Compared with what the status says, so that a change counts however soon it follows another one; an image that was
+ * replaced by another file shows only against the look before.
+ */
 function hasChanged({ status }: LoopbackVolume, before: Glance | undefined, now: Glance | undefined): boolean {
   if (now === undefined) return false;
-  if ((now.imageInode !== undefined) !== (status.imagePath !== undefined)) return true;
-  if (before === undefined) return false;
-  return before.mounted !== now.mounted || before.readOnly !== now.readOnly || before.imageInode !== now.imageInode;
+  const { mountPath, imagePath, mountOptions = [] } = status;
+  return (
+    now.mounted !== (mountPath !== undefined) ||
+    now.readOnly !== mountOptions.includes('ro') ||
+    (now.imageInode !== undefined) !== (imagePath !== undefined) ||
+    (before !== undefined && before.imageInode !== now.imageInode)
+  );
 }
 
 async function lookAtUsage({ storage, enqueue, onUsage }: VolumeWatchOptions, volume: LoopbackVolume): Promise<void> {

@@ -54,10 +54,14 @@ async function unmountTree(run: Run, path: string): Promise<void> {
     // An exit code is not the fact: the mount table is.
     if (mountAt(await readMounts(), path) === undefined) return;
     if (error instanceof CommandError && /busy/.test(error.failure.stderrTail)) {
-      throw new StorageError('in-use', `files of the volume are open; end what uses ${path}`, {
-        cause: error,
-        reason: 'InUse',
-      });
+      throw new StorageError(
+        'in-use',
+        `files of the volume are open; end what uses it (fuser -vm ${path} on the node shows it)`,
+        {
+          cause: error,
+          reason: 'InUse',
+        },
+      );
     }
     throw error;
   }

@@ -156,7 +156,7 @@ function doesNotFit(neededBytes: number, targetBytes: number): StorageError {
   const needed = toMebibytes(neededBytes);
   return new StorageError(
     'out-of-space',
-    `the data needs about ${needed}Mi and does not fit into ${toMebibytes(targetBytes)}Mi; delete data, or set spec.size to ${needed}Mi or more`,
+    `the data needs about ${needed}Mi and does not fit into ${toMebibytes(targetBytes)}Mi; delete data, or ask for more`,
     { reason: 'ShrinkDoesNotFit' },
   );
 }

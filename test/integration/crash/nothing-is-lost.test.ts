@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { describeCoverage, notStruck, strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { describeCoverage, notStruck, orderOf, strikeEveryBoundary } from '../../crash/boundaries.ts';
 import { expectConvergence } from '../../crash/convergence.ts';
 import { CrashVolume } from '../../crash/crash-volume.ts';
 import { halfDone } from '../../crash/half-done.ts';
@@ -40,6 +40,7 @@ describe.concurrent('A19 LoopbackVolume: nothing is lost or left', { timeout: TI
       await agent.stop();
       console.log(coverage.map(describeCoverage).join('\n'));
       for (const turn of coverage) {
+        expect(orderOf(turn)).toEqual(turn.turn.order ?? []);
         for (const fault of faults.filter((one) => one !== 'kill-before'))
           expect(notStruck(turn, fault), `${turn.turn.name}: ${fault}`).toEqual([]);
       }

@@ -108,11 +108,11 @@ describe('LoopbackVolume: minimize', () => {
   it('LoopbackVolume: while a long minimize runs status.progress tells how far it is, and files are written all the time', async () => {
     const shimsPath = path.join(lab.dir, 'slow');
     mkdirSync(shimsPath);
-    const script = `#!/bin/sh\nPATH=\${PATH#*:}\ncase "$*" in balance*) sleep 0.3 ;; esac\nexec btrfs "$@"\n`;
+    const script = `#!/bin/sh\nPATH=\${PATH#*:}\ncase "$*" in balance*) sleep 0.2 ;; esac\nexec btrfs "$@"\n`;
     writeFileSync(path.join(shimsPath, 'btrfs'), script, { mode: 0o755 });
     await lab.startAgent('node-slow', { commandPath: commandPathWith(shimsPath) });
     const volume = await create('busy', { nodeName: 'node-slow', compression: 'none' });
-    const files = writeFiles(dataPathOf(volume), 'files', 40, 14);
+    const files = writeFiles(dataPathOf(volume), 'files', 24, 14);
     files.removeHalf();
     await lab.change('busy', { minimize: {} });
     const running = await lab.volumeThat('busy', ({ status }) => status.progress !== undefined, 20_000);

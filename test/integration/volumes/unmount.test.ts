@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import type { OperatorProcess } from '../../cluster/processes.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
 import { conditionOf, dataPathOf, isSettled, type Lab, startLab } from '../lab.ts';
 import { loopsOf, sh } from '../recovery/host-view.ts';
 import { changesSince, commandsSince, markOf, passEnded } from './commands.ts';
@@ -58,6 +59,17 @@ describe('LoopbackVolume: unmounting', () => {
     expect(leftOf(lab.rootPath('node-a')).filter((left) => left.includes(metadata.uid))).toEqual([]);
     const backing = `/sys/block/${device}/loop/backing_file`;
     expect(existsSync(backing) ? readFileSync(backing, 'utf8') : '').not.toContain(metadata.uid);
+  });
+
+  it('LoopbackVolume: unmounted by hand it is mounted again, also when that comes at once after the last time', async () => {
+    const { status } = await create('again-and-again');
+    const { mountPath = '', loopDevice = '' } = status;
+    for (let times = 0; times < 3; times++) {
+      sh('umount', mountPath);
+      if (times === 1) sh('losetup', '--detach', loopDevice);
+      await waitFor(() => mountAt(mountPath) !== undefined, { what: `mount after ${times + 1} times`, everyMs: 5 });
+    }
+    await readyBecause('again-and-again', 'Ready');
   });
 
   it.each(['mounted: false', 'deletion'])(
