@@ -14,6 +14,8 @@ export default defineConfig({
         test: {
           ...cluster,
           name: 'contract',
+          // Small, shared machines: what fails is tried once more, and the reporter says so.
+          retry: 1,
           include: ['test/contract/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
@@ -25,6 +27,7 @@ export default defineConfig({
         test: {
           ...cluster,
           name: 'integration',
+          retry: 1,
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,

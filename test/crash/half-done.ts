@@ -7,6 +7,7 @@ import type { Plan } from './shims.ts';
  * next command and the steps before that are taken back by hand.
  */
 export interface HalfDone {
+  /** As it reads after «killed while». */
   readonly what: string;
   readonly turn: 'create' | 'delete';
   readonly plan: Plan;
@@ -18,7 +19,7 @@ const removing: Plan = { fault: 'kill-after', verb: 'chattr -i', number: 1 };
 
 export const halfDone: readonly HalfDone[] = [
   {
-    what: 'a creation that made the image, but not its record',
+    what: 'the new image had no record yet',
     turn: 'create',
     plan: attaching,
     takeBack: (rootPath) => {
@@ -27,19 +28,19 @@ export const halfDone: readonly HalfDone[] = [
     },
   },
   {
-    what: 'a creation that saved the record, but did not give the image its name',
+    what: 'the new image had no name yet',
     turn: 'create',
     plan: attaching,
     takeBack: unnameImage,
   },
   {
-    what: 'a record that was being saved anew',
+    what: 'a record was half written',
     turn: 'create',
     plan: attaching,
     takeBack: (rootPath) => writeFileSync(`${recordPath(rootPath)}.tmp`, '{"schemaVersion": 1, "ki'),
   },
   {
-    what: 'a deletion that removed the image, but not its record',
+    what: 'the image was gone, its record not',
     turn: 'delete',
     plan: removing,
     takeBack: (rootPath) => rmSync(imagePath(rootPath)),

@@ -95,7 +95,7 @@ describe('compactFilesystem', () => {
         if (!signal.aborted) throw error;
         aborts++;
       });
-      await expect.poll(() => exclusiveOperation(filesystem.target.filesystemUUID)).toBe('none');
+      await expect.poll(() => exclusiveOperation(filesystem.target.filesystemUUID), { timeout: 20_000 }).toBe('none');
     }
     expect(aborts).toBeGreaterThan(0);
     const { outcome } = await compactFilesystem({ ...filesystem.target, stopAtBytes });
@@ -110,7 +110,9 @@ describe('compactFilesystem', () => {
     const { mountPath, target } = filesystem;
     for (const left of ['balance', 'balance paused']) {
       const balance = spawn('btrfs', ['balance', 'start', '--full-balance', mountPath], { stdio: 'ignore' });
-      await expect.poll(() => exclusiveOperation(target.filesystemUUID), { interval: 5 }).toBe('balance');
+      await expect
+        .poll(() => exclusiveOperation(target.filesystemUUID), { interval: 5, timeout: 20_000 })
+        .toBe('balance');
       if (left === 'balance paused') {
         sh('btrfs', 'balance', 'pause', mountPath);
         await once(balance, 'exit');

@@ -80,7 +80,7 @@ describe('kubectl get', () => {
 
   test('kubectl get lbv: answers first whether it is ready, why, how large and where', async () => {
     const [head, ...lines] = rows(await room.kubectl(['get', 'lbv']));
-    expect(head).toEqual(['NAME', 'READY', 'REASON', 'SIZE', 'NODE', 'AGE']);
+    expect(head).toEqual(['NAME', 'READY', 'REASON', 'SIZE', 'RESIZED', 'NODE', 'AGE']);
     expect(lines.map((line) => line.slice(0, -1))).toEqual([
       ['first', 'False', 'ForeignFilesystem', '1073741824', 'node-a'],
       ['new', 'Unknown', 'Pending', '1Gi'],
@@ -90,8 +90,8 @@ describe('kubectl get', () => {
 
   test('kubectl get lbv -o wide: adds what one needs on the node, and the message', async () => {
     const [head, line] = rows(await room.kubectl(['get', 'lbv', 'first', '-o', 'wide']));
-    const wide = ['USED-BYTES', 'HOST-BYTES', 'FS-UUID', 'DEVICE', 'MOUNT-PATH', 'MESSAGE'];
-    expect(head?.slice(6)).toEqual(wide);
+    const wide = ['SIZE-BYTES', 'USED-BYTES', 'HOST-BYTES', 'FS-UUID', 'DEVICE', 'MOUNT-PATH', 'MESSAGE'];
+    expect(head?.slice(7)).toEqual(wide);
     expect(line?.slice(6)).toEqual([
       '147456',
       '2097152',
@@ -180,7 +180,7 @@ test('LoopbackVolume: an object that a later rule would refuse is still updated 
     });
     await apply(strict);
     const refused = async () => (await patch({ spec: { size: '2Mi' } })).status === 422;
-    await waitFor(refused, { what: 'refusal by the new rule' });
+    await waitFor(refused, { what: 'refusal by the new rule', timeoutMs: 25_000 });
     // The last accepted size is as invalid as the first: it was written while the old rules were served.
     expect((await patch({ spec: { mounted: false }, metadata: { labels: { a: 'b' } } })).status).toBe(200);
   } finally {

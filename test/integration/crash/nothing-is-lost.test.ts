@@ -47,7 +47,7 @@ describe.concurrent('A19 LoopbackVolume: nothing is lost or left', { timeout: TI
     },
   );
 
-  it.for(halfDone)('after $what', async ({ turn, plan, takeBack }, { onTestFailed }) => {
+  it.for(halfDone)('when the agent is killed while $what', async ({ turn, plan, takeBack }, { onTestFailed }) => {
     const nodeName = `half-done-${halfDone.findIndex((one) => one.takeBack === takeBack)}`;
     const agent = await startSupervisedAgent(lab, nodeName, () => takeBack(agent.rootPath));
     onTestFailed(() => console.error(agent.logTails()));
