@@ -11,7 +11,7 @@ import { type Layout, totalOf } from './compact-layout.ts';
 import { StorageError } from './errors.ts';
 
 /** Trees change under a reader when files are written; each attempt starts from a new commit. */
-const ATTEMPTS = 10;
+const ATTEMPTS = 60;
 const PAUSE_MS = 200;
 
 /** A mounted btrfs on one loop device. */
@@ -24,14 +24,16 @@ export interface CompactTarget {
   readonly filesystemUUID: string;
 }
 
-/** Where everything is, as of a commit made for it. Throws `conflict` when files change faster than it can be read. */
+/** Where everything is, as of a commit made for it. Throws `failed` when files change faster than it can be read. */
 export async function observeLayout(target: CompactTarget): Promise<Layout> {
   for (let attempt = 1; ; attempt++) {
     await syncFilesystem(target.run, target.mountPath);
     const layout = await tryObserve(target);
     if (layout !== undefined) return layout;
     if (attempt === ATTEMPTS)
-      throw new StorageError('conflict', 'could not read the chunk tree: it changes all the time');
+      throw new StorageError('failed', 'could not read the chunk tree: it changes all the time', {
+        reason: 'CommandFailed',
+      });
     await delay(PAUSE_MS);
   }
 }
