@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runAgent } from './agent/run.ts';
 import { type Config, loadConfig } from './config.ts';
 import { runController } from './controller/run.ts';
+import { KubeConfigError } from './kube/config.ts';
 import { createLogger } from './log.ts';
 import { SettingsError } from './runtime/settings.ts';
 
@@ -46,7 +47,8 @@ async function run(config: Config): Promise<number> {
   try {
     return await (config.command === 'controller' ? runController(config, stop.signal) : runAgent(config, stop.signal));
   } catch (err) {
-    log.fatal({ err }, 'could not run');
+    if (err instanceof KubeConfigError) console.error(err.message);
+    else log.fatal({ err }, 'could not run');
     return EXIT_FAILED;
   }
 }

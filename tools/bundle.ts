@@ -1,12 +1,36 @@
 // The whole operator in one file: it starts faster and needs a third less memory than the same code from node_modules.
 import path from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const repositoryPath = path.resolve(import.meta.dirname, '..');
 
 // CommonJS dependencies call require for Node's own modules; an older Node would fail somewhere in a dependency.
 const banner = `import{createRequire}from'node:module';const require=createRequire(import.meta.url);
 if(parseInt(process.versions.node)<24){console.error('btrfs-operator needs Node.js 24 or newer, this is '+process.version);process.exit(1)}`;
+
+/**
+ * Of @kubernetes/client-node there is KubeConfig only: what reads a kubeconfig and signs in. The models and calls of the
+ * whole Kubernetes API, which only makeApiClient needs, are a third of the bundle otherwise, and 12 MiB of memory.
+ */
+const kubeConfigOnly: Plugin = {
+  name: 'kube-config-only',
+  setup({ onResolve, onLoad, resolve }) {
+    onResolve({ filter: /^@kubernetes\/client-node$/ }, async ({ resolveDir, kind, pluginData }) => {
+      if (pluginData === 'whole') return undefined;
+      const whole = await resolve('@kubernetes/client-node', { resolveDir, kind, pluginData: 'whole' });
+      return { ...whole, path: path.join(path.dirname(whole.path), 'config.js') };
+    });
+    onResolve({ filter: /^\.\/gen\/index\.js$/ }, ({ importer }) =>
+      importer.endsWith('/client-node/dist/config.js') ? { path: 'gen', namespace: 'without-models' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'without-models' }, () => ({
+      contents: `
+        const absent = () => { throw new Error('the bundle has no API clients of @kubernetes/client-node'); };
+        export const createConfiguration = absent;
+        export class ServerConfiguration { constructor() { absent(); } }`,
+    }));
+  },
+};
 
 await build({
   absWorkingDir: repositoryPath,
@@ -24,4 +48,5 @@ await build({
   legalComments: 'linked',
   logLevel: 'warning',
   banner: { js: banner },
+  plugins: [kubeConfigOnly],
 });

@@ -49,7 +49,7 @@ async function startDemoCluster(dir: string): Promise<LocalCluster> {
   const assetsDir = ensureAssets();
   const say = (line: string) => {
     stop.signal.throwIfAborted();
-    console.log(`Starting ${line}`);
+    console.log(line);
   };
   return startLocalCluster({ dir, assetsDir, nodeNames: ['node-a'], say });
 }

@@ -3,18 +3,36 @@ import { existsSync } from 'node:fs';
 import { removeLeftovers } from '../test/cluster/host-leftovers.ts';
 import { ownerOf } from '../test/cluster/run-dir.ts';
 import { waitFor } from '../test/cluster/wait-for.ts';
-import { keeperPid, statePath } from './local-state.ts';
+import { keeperPid, statePath, whatUsesVolumes } from './local-state.ts';
 
-if (existsSync(statePath)) {
-  const pid = keeperPid();
-  if (pid !== undefined && ownerOf(statePath) === 'alive') {
-    process.kill(pid, 'SIGTERM');
-    await waitFor(() => ownerOf(statePath) !== 'alive', { what: 'end of the cluster', timeoutMs: 40_000 }).catch(
-      (error: Error) => console.error(`${error.message}: it is killed`),
-    );
+process.exitCode = await takeDown();
+
+async function takeDown(): Promise<number> {
+  if (!existsSync(statePath)) {
+    console.log('Nothing is up.');
+    return 0;
   }
-  await removeLeftovers(statePath, 'marked');
+  const inUse = whatUsesVolumes();
+  if (inUse !== undefined) {
+    console.error(`${inUse}\nNothing was touched. End that or let it leave (cd /), then run \`make down\` again.`);
+    return 1;
+  }
+  await endKeeper();
+  try {
+    await removeLeftovers(statePath, 'marked');
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\nEnd what uses it, then run \`make down\` again.`);
+    return 1;
+  }
   console.log('Down: nothing of it is left on this machine.');
-} else {
-  console.log('Nothing is up.');
+  return 0;
+}
+
+async function endKeeper(): Promise<void> {
+  const pid = keeperPid();
+  if (pid === undefined || ownerOf(statePath) !== 'alive') return;
+  process.kill(pid, 'SIGTERM');
+  await waitFor(() => ownerOf(statePath) !== 'alive', { what: 'end of the cluster', timeoutMs: 40_000 }).catch(
+    (error: Error) => console.error(`${error.message}: it is killed`),
+  );
 }

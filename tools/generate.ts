@@ -6,6 +6,7 @@ import { API_VERSION, GROUP } from '../src/api/group.ts';
 import type { KindDefinition } from '../src/api/kind.ts';
 import { kinds } from '../src/api/kinds.ts';
 import type { TermTable } from '../src/api/reasons.ts';
+import type { CelRule } from '../src/api/schema.ts';
 import type { StructuralSchema } from '../src/api/structural.ts';
 
 /** Path relative to the repository → content. */
@@ -144,19 +145,32 @@ function typeOf(field: StructuralSchema): string {
 /** What the API server refuses, in its own words. */
 function ruleSection(root: StructuralSchema): string[] {
   const rows = ruleRows(root, '');
-  return rows.length === 0 ? [] : ['## What is refused', table(['Field', 'Message'], rows)];
+  return rows.length === 0
+    ? []
+    : [
+        '## What is refused',
+        `In the words of the API server, with … for what the object says.`,
+        table(['Field', 'Message'], rows),
+      ];
 }
 
 function ruleRows(schema: StructuralSchema, field: string): string[][] {
-  const own = (schema['x-kubernetes-validations'] ?? []).map(({ message, fieldPath }) => [
-    code(`${field}${fieldPath ?? ''}`.replace(/^\./, '')),
-    message,
+  const own = (schema['x-kubernetes-validations'] ?? []).map((rule) => [
+    code(`${field}${rule.fieldPath ?? ''}`.replace(/^\./, '')),
+    messageOf(rule),
   ]);
   const bounds = boundRow(schema, field.replace(/^\./, ''));
   const nested = Object.entries(schema.properties ?? {}).flatMap(([name, child]) =>
     ruleRows(child, `${field}.${name}`),
   );
   return [...own, ...bounds, ...nested];
+}
+
+/** What a person reads, with … for what comes from the object; of a CEL expression the texts in quotes are shown. */
+function messageOf({ message, messageExpression }: CelRule): string {
+  if (messageExpression === undefined) return message;
+  const parts = messageExpression.split(/("(?:[^"\\]|\\.)*")/);
+  return parts.map((part) => (part.startsWith('"') ? JSON.parse(part) : /^[\s+]*$/.test(part) ? '' : '…')).join('');
 }
 
 function boundRow({ minimum, maximum }: StructuralSchema, field: string): string[][] {

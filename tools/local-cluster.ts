@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type ControlPlane, startControlPlane } from '../test/cluster/control-plane.ts';
 import { runDirVariable } from '../test/cluster/host-leftovers.ts';
+import { createNodeKubeconfig } from '../test/cluster/node-identity.ts';
 import { type OperatorProcess, startAgent, startController } from '../test/cluster/processes.ts';
 
 const repositoryPath = path.resolve(import.meta.dirname, '..');
@@ -12,7 +13,7 @@ export interface LocalClusterOptions {
   readonly dir: string;
   readonly assetsDir: string;
   readonly nodeNames: readonly string[];
-  /** Told what is being started. */
+  /** Told what is being done. */
   readonly say: (line: string) => void;
 }
 
@@ -37,7 +38,7 @@ export function ensureAssets(): string {
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
   const { dir, assetsDir, nodeNames, say } = options;
   execFileSync(process.execPath, [path.join(repositoryPath, 'tools/bundle.ts')], { stdio: 'inherit' });
-  say('etcd and kube-apiserver');
+  say('Starting etcd and kube-apiserver');
   const controlPlane = await startControlPlane({ assetsDir, dir: path.join(dir, 'control-plane') });
   const operators: OperatorProcess[] = [];
   const stop = async () => {
@@ -45,18 +46,28 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     await controlPlane.stop();
   };
   try {
-    say('the custom resource definitions of crds/');
+    say('Installing the custom resource definitions of crds/');
     await controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
     await controlPlane.kubectl(['create', 'namespace', 'btrfs-operator']);
     await applyNodes(controlPlane, nodeNames);
     const logDir = path.join(dir, 'logs');
     await mkdir(logDir, { recursive: true });
     const common = { kubeconfigPath: controlPlane.kubeconfigPath, logDir };
-    say(`the controller, and an agent for ${nodeNames.join(' and ')}`);
+    say(`Starting the controller, and an agent for ${nodeNames.join(' and ')}`);
     const controller = startController(common);
     operators.push(controller);
     const rootPathOf = (nodeName: string) => path.join(dir, 'nodes', nodeName);
-    const agents = nodeNames.map((nodeName) => startAgent({ ...common, nodeName, rootPath: rootPathOf(nodeName) }));
+    const startAgentOf = async (nodeName: string) => {
+      const identity = {
+        access: controlPlane,
+        namespace: 'btrfs-operator',
+        nodeName,
+        dir: path.join(dir, 'kubeconfigs'),
+      };
+      const kubeconfigPath = await createNodeKubeconfig(identity);
+      return startAgent({ ...common, kubeconfigPath, nodeName, rootPath: rootPathOf(nodeName) });
+    };
+    const agents = await Promise.all(nodeNames.map(startAgentOf));
     operators.push(...agents);
     await Promise.all(operators.map((operator) => operator.ready()));
     const reports = nodeNames.map((nodeName) => `btrfsnode/${nodeName}`);

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { findUsers } from '../test/cluster/host-leftovers.ts';
 
 /** Where `make up` keeps its one cluster: a fixed place, so that `make down` finds it. */
 export const statePath = '/var/tmp/btrfs-operator-up';
@@ -15,4 +16,13 @@ export function keeperPid(): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What a person has to end before the cluster can be removed; `undefined` if nothing. */
+export function whatUsesVolumes(): string | undefined {
+  const users = findUsers(statePath).map(
+    ({ pid, command, path: at }) => `  process ${pid} (${command.slice(0, 80)}) in ${at}`,
+  );
+  if (users.length === 0) return undefined;
+  return ['Volumes of the cluster are in use by:', ...users].join('\n');
 }

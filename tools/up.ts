@@ -7,7 +7,7 @@ import { removeLeftovers } from '../test/cluster/host-leftovers.ts';
 import { claimRunDir, guardRunDir, ownerOf } from '../test/cluster/run-dir.ts';
 import { waitFor } from '../test/cluster/wait-for.ts';
 import { ensureAssets, startLocalCluster } from './local-cluster.ts';
-import { shellPath, statePath } from './local-state.ts';
+import { shellPath, statePath, whatUsesVolumes } from './local-state.ts';
 
 const logPath = path.join(statePath, 'up.log');
 
@@ -16,6 +16,14 @@ await (process.argv.includes('--keep') ? keepCluster() : startKeeper());
 async function startKeeper(): Promise<void> {
   if (ownerOf(statePath) === 'alive') {
     console.log(`It is running already.\n${usage()}`);
+    return;
+  }
+  const inUse = existsSync(statePath) ? whatUsesVolumes() : undefined;
+  if (inUse !== undefined) {
+    console.error(
+      `${inUse}\nThat cluster has ended. End what uses it or let it leave (cd /), then run \`make up\` again.`,
+    );
+    process.exitCode = 1;
     return;
   }
   await removeLeftovers(statePath, 'marked');
@@ -62,7 +70,7 @@ async function keepCluster(): Promise<void> {
     dir: statePath,
     assetsDir: ensureAssets(),
     nodeNames: ['node-a', 'node-b'],
-    say: (line) => console.log(`starting ${line}`),
+    say: (line) => console.log(line),
   });
   const { PATH, KUBECONFIG } = cluster.shellEnvironment;
   const [programsPath = ''] = PATH.split(':');

@@ -24,6 +24,7 @@ export async function createHostState(
   volumes: () => Iterable<LoopbackVolume>,
 ): Promise<HostState> {
   let space = await readHostSpace(storage);
+  let pressure = pressureOf(space, settings);
   const committedBytes = (except?: string) => {
     const others = [...volumes()].filter(({ metadata }) => metadata.uid !== except);
     return others.reduce((sum, volume) => sum + committedTo(volume), 0);
@@ -33,21 +34,22 @@ export async function createHostState(
       return space;
     },
     get pressure() {
-      return pressureOf(space, settings);
+      return pressure;
     },
     get allocatableBytes() {
       return allocatableBytes(space, settings);
     },
     async refresh() {
-      const before = pressureOf(space, settings);
+      const before = pressure;
       space = await readHostSpace(storage);
-      return before !== pressureOf(space, settings);
+      pressure = pressureOf(space, settings, before);
+      return before !== pressure;
     },
     committedBytes: () => committedBytes(),
     factsFor(volume) {
       const own = volume.status.sizeBytes ?? 0;
       const growthBytes = allocatableBytes(space, settings) - committedBytes(volume.metadata.uid) - own;
-      return { pressure: pressureOf(space, settings), growthBytes };
+      return { pressure, growthBytes };
     },
   };
 }

@@ -84,22 +84,20 @@ export const btrfsNodeDefinition: KindDefinition = {
   statusDefault: untouchedStatus('waiting for the agent of this node'),
   printerColumns: [
     ...readyColumns,
-    { name: 'Kernel', type: 'string', jsonPath: '.status.kernel', description: 'Release of the kernel.' },
-    ageColumn,
     {
       name: 'Allocatable-Bytes',
       type: 'integer',
       jsonPath: '.status.allocatableBytes',
       description: 'Sum of sizes that volumes may have here.',
-      priority: 1,
     },
     {
       name: 'Committed-Bytes',
       type: 'integer',
       jsonPath: '.status.committedBytes',
       description: 'Sum of the sizes of the volumes here.',
-      priority: 1,
     },
+    { name: 'Kernel', type: 'string', jsonPath: '.status.kernel', description: 'Release of the kernel.' },
+    ageColumn,
     {
       name: 'Free-Bytes',
       type: 'integer',

@@ -32,12 +32,14 @@ const listing = z.object({
   ),
 });
 
+/** What {@link parseLoopDevices} reads. */
+export const LOOP_COLUMNS = 'NAME,BACK-MAJ:MIN,BACK-INO,AUTOCLEAR,DIO,LOG-SEC';
+
 /** All loop devices in use on this machine. */
 export async function listLoopDevices(run: Run): Promise<readonly LoopDevice[]> {
-  const columns = 'NAME,BACK-MAJ:MIN,BACK-INO,AUTOCLEAR,DIO,LOG-SEC';
   const { stdout } = await run({
     file: 'losetup',
-    args: ['--list', '--json', '--output', columns],
+    args: ['--list', '--json', '--output', LOOP_COLUMNS],
     timeoutMs: TIMEOUT_MS,
   });
   return parseLoopDevices(stdout);
@@ -117,6 +119,16 @@ export async function isAttached(loopPath: string): Promise<boolean> {
   try {
     await access(`/sys/block/${basename(loopPath)}/loop/backing_file`);
     return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the backing file has no name any more, which the kernel appends to its path (d_path, fs/d_path.c). */
+export async function isBackingFileDeleted(loopPath: string): Promise<boolean> {
+  try {
+    const backingFile = await readFile(`/sys/block/${basename(loopPath)}/loop/backing_file`, 'utf8');
+    return backingFile.endsWith(' (deleted)\n');
   } catch {
     return false;
   }

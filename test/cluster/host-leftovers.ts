@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findLoops, findMounts, isUnder, readText } from './host-devices.ts';
 
 /** What on this machine still belongs to a directory: it lives in it, is mounted from it or was started for it. */
 export interface Leftovers {
@@ -31,6 +32,25 @@ export function findLeftovers(dir: string): Leftovers {
   const root = realpathSync(dir);
   const loops = findLoops(root);
   return { processes: findProcesses(root), mounts: findMounts(root, new Set(loops.map((l) => l.device))), loops };
+}
+
+export interface VolumeUser {
+  readonly pid: number;
+  readonly command: string;
+  /** Where it works, or a file that it has open. */
+  readonly path: string;
+}
+
+/** Processes that keep a mount below `dir`, or of a loop device of it, from being unmounted: not those that were started for it. */
+export function findUsers(dir: string): readonly VolumeUser[] {
+  const root = realpathSync(dir);
+  const mounts = findMounts(root, new Set(findLoops(root).map((loop) => loop.device)));
+  return allPids()
+    .filter((pid) => !isMarked(pid, root))
+    .flatMap((pid) => {
+      const path = heldPaths(pid).find((held) => mounts.some((mountPath) => isUnder(mountPath, held)));
+      return path === undefined ? [] : [{ pid, command: commandOf(pid), path }];
+    });
 }
 
 export function isClean({ processes, mounts, loops }: Leftovers): boolean {
@@ -67,41 +87,19 @@ export async function removeLeftovers(dir: string, victims: Victims): Promise<vo
   execFileSync('rm', ['--one-file-system', '-rf', '--', dir], { timeout: 60_000 });
 }
 
-/** Loop devices with a backing file below `root`. */
-export function findLoops(root: string): { device: string; backingFile: string }[] {
-  return readdirSync('/sys/block')
-    .filter((name) => name.startsWith('loop'))
-    .map((name) => ({
-      device: `/dev/${name}`,
-      backingFile: readText(`/sys/block/${name}/loop/backing_file`).trimEnd(),
-    }))
-    .filter(({ backingFile }) => isUnder(root, backingFile));
-}
-
-/** Mount points below `root` or of these devices, the last mounted first. */
-export function findMounts(root: string, devices: ReadonlySet<string>): string[] {
-  const mounts = readText('/proc/self/mountinfo')
-    .trimEnd()
-    .split('\n')
-    .map((line) => {
-      const [before = '', after = ''] = line.split(' - ');
-      return { mountPath: unescapeOctal(before.split(' ')[4] ?? ''), source: unescapeOctal(after.split(' ')[1] ?? '') };
-    });
-  return mounts
-    .filter(({ mountPath, source }) => isUnder(root, mountPath) || devices.has(source))
-    .map(({ mountPath }) => mountPath)
-    .reverse();
-}
-
 function findProcesses(root: string): LeftProcess[] {
   const own = ownLineage();
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
+  return allPids()
     .filter((pid) => !own.has(pid))
     .map((pid) => ({ pid, command: commandOf(pid), marked: isMarked(pid, root) }))
     .filter(({ pid, command, marked }) => marked || command.includes(root) || holdsFile(pid, root))
     .filter(({ command }) => !command.startsWith('vitest')); // its watchdog and workers have our TMPDIR, and end with it
+}
+
+function allPids(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 function commandOf(pid: number): string {
@@ -116,8 +114,12 @@ function isMarked(pid: number, root: string): boolean {
 }
 
 function holdsFile(pid: number, root: string): boolean {
+  return heldPaths(pid).some((held) => isUnder(root, held));
+}
+
+function heldPaths(pid: number): string[] {
   const links = [`/proc/${pid}/cwd`, ...readNames(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`)];
-  return links.some((link) => isUnder(root, readTarget(link)));
+  return links.map(readTarget);
 }
 
 /** Us and the processes that wait for us: make, npm and the shell. */
@@ -128,15 +130,6 @@ function ownLineage(): Set<number> {
     pid = Number(/^PPid:\t(\d+)$/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? 0);
   }
   return lineage;
-}
-
-function isUnder(root: string, file: string): boolean {
-  return file === root || file.startsWith(`${root}/`);
-}
-
-/** mountinfo writes space, tab, newline and backslash as octal (proc(5)). */
-function unescapeOctal(text: string): string {
-  return text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 function killProcess(pid: number): void {
@@ -152,14 +145,6 @@ function attempt(file: string, args: readonly string[]): void {
     execFileSync(file, args, { timeout: 20_000, stdio: 'ignore' });
   } catch {
     // The next look at the machine says whether it mattered.
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return ''; // the process or device went away while we looked
   }
 }
 

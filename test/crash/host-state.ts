@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
-import { findLoops, findMounts } from '../cluster/host-leftovers.ts';
+import { findLoops, findMounts } from '../cluster/host-devices.ts';
 
 /** Everything of one root directory that there is on the machine; nothing in it belongs to nobody. */
 interface HostState {

@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { findLeftovers, isClean, removeLeftovers, runDirVariable } from '../cluster/host-leftovers.ts';
+import { findLeftovers, findUsers, isClean, removeLeftovers, runDirVariable } from '../cluster/host-leftovers.ts';
 
 function shell(cwd: string, script: string): void {
   execFileSync('sh', ['-ec', script], { cwd });
@@ -22,6 +22,13 @@ test('removeLeftovers: a frozen mount, its loop device, a marked process and imm
   const marked = spawn('sleep', ['1000'], { env, stdio: 'ignore' });
   const ended = new Promise((resolve) => marked.once('exit', (_, signal) => resolve(signal)));
 
+  const user = spawn('sleep', ['1000'], { cwd: path.join(foreignPath, 'mnt'), stdio: 'ignore' });
+  expect(findUsers(dir)).toEqual([]);
+  expect(findUsers(foreignPath)).toEqual([
+    { pid: user.pid, command: 'sleep 1000', path: path.join(foreignPath, 'mnt') },
+  ]);
+  user.kill('SIGKILL');
+
   const left = findLeftovers(dir);
   expect(left.mounts).toEqual([path.join(dir, 'mnt')]);
   expect(left.loops.map(({ backingFile }) => backingFile)).toEqual([path.join(dir, 'a.img')]);
@@ -33,4 +40,18 @@ test('removeLeftovers: a frozen mount, its loop device, a marked process and imm
   expect(findLeftovers(foreignPath).mounts).toEqual([path.join(foreignPath, 'mnt')]);
   await removeLeftovers(foreignPath, 'marked');
   expect(isClean(findLeftovers(parentPath))).toBe(true);
+});
+
+test('removeLeftovers: a loop device whose backing path another mount namespace shortened is gone', async () => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'leftovers-'));
+  shell(dir, 'mkdir images; truncate -s 1M images/a.img');
+  // The bind mount is all that the namespace's path of the image begins at, and it goes with the namespace.
+  const attach = 'mount --bind images /mnt; losetup --find --show /mnt/a.img';
+  const device = execFileSync('unshare', ['--mount', 'sh', '-ec', attach], { cwd: dir, encoding: 'utf8' }).trim();
+  const backingFile = () => readFileSync(`/sys/block/${path.basename(device)}/loop/backing_file`, 'utf8').trim();
+  expect(backingFile()).toBe('/a.img');
+
+  expect(findLeftovers(dir).loops).toEqual([{ device, backingFile: '/a.img' }]);
+  await removeLeftovers(dir, 'marked');
+  expect(backingFile).toThrow('ENOENT');
 });

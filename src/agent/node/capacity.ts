@@ -12,6 +12,8 @@ export interface CapacitySettings {
 
 const MAX_AUTO_RESERVE_BYTES = 1024 ** 3;
 const AUTO_RESERVE_PART = 0.05;
+/** Pressure ends when this times what it begins below is free: what is written and deleted near it must not make it come and go. */
+const RELIEF = 1.2;
 
 /** Sum of sizes that the volumes of this node may have: total × overcommit − reserve. */
 export function allocatableBytes({ totalBytes }: HostSpace, settings: CapacitySettings): number {
@@ -19,9 +21,15 @@ export function allocatableBytes({ totalBytes }: HostSpace, settings: CapacitySe
   return Math.max(0, Math.floor(totalBytes * settings.overcommitRatio - reserve));
 }
 
-/** Says that the node's filesystem is almost full, in the same words each time; undefined while it is not. */
-export function pressureOf({ totalBytes, freeBytes }: HostSpace, settings: CapacitySettings): string | undefined {
+/** Says that the node's filesystem is almost full, in the same words each time; undefined while it is not. `before` is what this said last. */
+export function pressureOf(
+  { totalBytes, freeBytes }: HostSpace,
+  settings: CapacitySettings,
+  before?: string,
+): string | undefined {
   const { hostPressurePercent, hostPressureBytes = Number.POSITIVE_INFINITY } = settings;
-  const enough = freeBytes >= (totalBytes * hostPressurePercent) / 100 || freeBytes >= hostPressureBytes;
-  return enough ? undefined : `less than ${hostPressurePercent} % of the node's file system is free`;
+  const neededBytes = Math.min((totalBytes * hostPressurePercent) / 100, hostPressureBytes);
+  if (freeBytes >= neededBytes * (before === undefined ? 1 : RELIEF)) return undefined;
+  const reliefPercent = ((neededBytes * RELIEF * 100) / totalBytes).toFixed(0);
+  return `the node's file system is almost full, until ${reliefPercent} % of it is free`;
 }

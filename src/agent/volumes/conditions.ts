@@ -1,16 +1,18 @@
-import { type Condition, setCondition } from '../../api/conditions.ts';
+import { type Condition, findCondition, setCondition } from '../../api/conditions.ts';
 import type { LoopbackVolumeConditionType, LoopbackVolumeReason } from '../../api/reasons.ts';
 import type { VolumeRecord } from '../../storage/records.ts';
 import type { VolumeObservation } from '../../storage/volumes/observe.ts';
 import type { Progress, Report } from './report.ts';
 import type { Wish } from './wish.ts';
 
-/** CapacityPressure begins when less than this part of the size is free. */
+/** CapacityPressure begins when less than this part of the size is free, and ends when RELIEF_PART is: it must not come and go. */
 const PRESSURE_PART = 0.1;
+const RELIEF_PART = 0.12;
 
-/** True when so little of the volume is free that somebody should do something. */
-export function isAlmostFull(freeBytes: number, sizeBytes: number): boolean {
-  return freeBytes < sizeBytes * PRESSURE_PART;
+/** True when so little of the volume is free that somebody should do something; `before` are the conditions written last. */
+export function isAlmostFull(freeBytes: number, sizeBytes: number, before: readonly Condition[] | undefined): boolean {
+  const wasAlmostFull = findCondition(before, 'CapacityPressure')?.reason === 'AlmostFull';
+  return freeBytes < sizeBytes * (wasAlmostFull ? RELIEF_PART : PRESSURE_PART);
 }
 
 /** The agent's conditions: Ready always, each of the others while there is something to say. Pure. */
@@ -20,7 +22,7 @@ export function conditionsOf(report: Report, previous: readonly Condition[]): Co
     ['Ready', readyOf(report)],
     ['Mounted', mountedOf(report)],
     ['Resized', resizedOf(report)],
-    ['CapacityPressure', pressureOf(report)],
+    ['CapacityPressure', pressureOf(report, previous)],
     ['Damaged', damagedOf(report)],
     ['Reconciling', reconcilingOf(report)],
     ['Stalled', stalledOf(report)],
@@ -94,16 +96,15 @@ function reasonOf({ operation }: Progress): 'Minimizing' | 'Shrinking' {
   return operation === 'Minimize' ? 'Minimizing' : 'Shrinking';
 }
 
-function pressureOf({ usage, seen, hostPressure }: Report): Verdict | undefined {
+function pressureOf({ usage, seen, hostPressure }: Report, previous: readonly Condition[]): Verdict | undefined {
   const sizeBytes = seen?.image?.sizeBytes;
   if (usage === undefined || sizeBytes === undefined) return undefined;
-  if (isAlmostFull(usage.freeBytes, sizeBytes)) {
+  if (isAlmostFull(usage.freeBytes, sizeBytes, previous))
     return [
       'True',
       'AlmostFull',
-      `less than ${PRESSURE_PART * 100} % of the volume is free; delete data, or raise spec.size`,
+      `the volume is almost full; delete data until ${RELIEF_PART * 100} % is free, or raise spec.size`,
     ];
-  }
   if (hostPressure !== undefined)
     return [
       'True',

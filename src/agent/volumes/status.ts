@@ -1,5 +1,6 @@
 import { findCondition, setCondition } from '../../api/conditions.ts';
-import { type LoopbackVolume, type LoopbackVolumeStatus, ownedByAgent } from '../../api/loopback-volume.ts';
+import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import { ownedByAgent } from '../../api/ownership.ts';
 import type { LoopbackVolumeReason } from '../../api/reasons.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
 import { compressionOf } from '../../storage/volumes/mount-options.ts';
@@ -75,7 +76,7 @@ export function isUsageWorthWriting(status: LoopbackVolumeStatus, usage: Usage):
   const step = sizeBytes * USAGE_STEP;
   const moved = !isNear(usage.usedBytes, status.usedBytes, step) || !isNear(usage.hostBytes, status.hostBytes, step);
   const before = findCondition(status.conditions, 'CapacityPressure')?.reason === 'AlmostFull';
-  return moved || before !== isAlmostFull(usage.freeBytes, sizeBytes);
+  return moved || before !== isAlmostFull(usage.freeBytes, sizeBytes, status.conditions);
 }
 
 /** Without the keys whose value is undefined: server-side apply gives a field up by leaving it out. */

@@ -3,7 +3,7 @@ import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { removeRecord, syncDirectory } from '../records.ts';
-import { takeDown } from './bring-down.ts';
+import { detachDeletedImage, takeDown } from './bring-down.ts';
 import type { VolumePlace } from './observe.ts';
 
 /**
@@ -21,13 +21,15 @@ export async function removeVolume(
     attempt('remove the volume', async () => {
       const { layout } = storage;
       const before = await takeDown(storage, run, uid);
+      const { record, image } = before;
       await refuseForeignImage(storage, before);
+      await detachDeletedImage(storage, run, before);
       await rm(layout.stagedImagePath(uid), { force: true });
       await rm(layout.imagePath(uid), { force: true });
       await syncDirectory(layout.imagesPath);
       await removeRecord(layout, uid);
       storage.refusedOptions.delete(uid);
-      return before.record === undefined && before.image === undefined ? 'was gone already' : 'removed';
+      return record === undefined && image === undefined ? 'was gone already' : 'removed';
     }),
   );
 }

@@ -97,7 +97,7 @@ describe("LoopbackVolume: the node's file system fills up", () => {
     leaveFree(40);
     agent = await startAgent();
     const node = await nodeThat(({ status }) => findCondition(status.conditions, 'HostPressure')?.status === 'True');
-    expect(findCondition(node.status.conditions, 'HostPressure')?.message).toContain('10 %');
+    expect(findCondition(node.status.conditions, 'HostPressure')?.message).toContain('until 12 %');
 
     await lab.withReason('keep', 'CapacityPressure', 'HostPressure');
     const placed = await lab.withReason('placed', 'Ready', 'HostPressure');

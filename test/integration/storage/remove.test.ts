@@ -144,6 +144,45 @@ describe('bringDown: who else uses the volume', () => {
     expect(leftOf(store)).toEqual([]);
   });
 
+  it('C16 removeVolume: a deleted image that another mount namespace has mounted is waited for, then no loop device holds it', async () => {
+    await using store = await openStore();
+    const uid = await store.mounted();
+    const { filesystemUUID } = await store.record(uid);
+    const [loopPath = ''] = loopsOf(store.layout.imagePath(uid));
+    const backingFile = () => sh('losetup', '--noheadings', '--output', 'BACK-FILE', loopPath);
+    {
+      await using holder = await holdMount(store.layout.volumePath(uid));
+      sh('umount', store.layout.volumePath(uid));
+      rmSync(store.layout.imagePath(uid));
+      await expect(removeVolume(store.storage, uid)).rejects.toMatchObject({ reason: 'StillInUse' });
+      expect(backingFile()).toContain('(deleted)');
+      await holder.end();
+    }
+    await waitFor(() => !isLive(filesystemUUID), { what: 'end of the file system' });
+    // What it holds may be all there is of the data: only the deletion of the volume ends it.
+    await expect(bringUp(store.storage, uid, SETTINGS)).rejects.toMatchObject({ reason: 'BackingFileMissing' });
+    await bringDown(store.storage, uid);
+    expect(backingFile()).toContain('(deleted)');
+    expect(await removeVolume(store.storage, uid)).toBe('removed');
+    expect(leftOf(store)).toEqual([]);
+  });
+
+  it('C16 bringDown: a device that somebody took and gave to another file while the volume went down is left alone', async () => {
+    let swap = () => {};
+    await using store = await openStore({ onCommand: ({ file }) => file === 'umount' && swap() });
+    const uid = await store.mounted();
+    const [loopPath = ''] = loopsOf(store.layout.imagePath(uid));
+    const foreignPath = path.join(store.dir, 'foreign');
+    sh('truncate', '--size=1M', foreignPath);
+    swap = () => {
+      sh('losetup', '--detach', loopPath);
+      sh('losetup', loopPath, foreignPath);
+    };
+    await bringDown(store.storage, uid);
+    expect(loopsOf(foreignPath)).toEqual([loopPath]);
+    sh('losetup', '--detach', loopPath);
+  });
+
   it('C16 bringDown: an open file keeps the volume as it is', async () => {
     await using store = await openStore();
     const uid = await store.mounted();

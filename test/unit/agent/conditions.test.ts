@@ -202,6 +202,13 @@ describe('conditionsOf', () => {
     expect(findCondition(made({ failure: time }), 'Reconciling')?.message).toBe(time.message);
   });
 
+  it('CapacityPressure ends with a little more free than it began at', () => {
+    const full = made({ usage: usageWith({ freeBytes: MIB }) });
+    const reasonWith = (freeBytes: number) =>
+      findCondition(made({ usage: usageWith({ freeBytes }) }, full), 'CapacityPressure')?.reason;
+    expect([reasonWith(GIB * 0.12 - 1), reasonWith(Math.ceil(GIB * 0.12))]).toEqual(['AlmostFull', 'EnoughSpace']);
+  });
+
   it('Ready says where the data is', () => {
     expect(findCondition(made({}), 'Ready')?.message).toBe(`mounted; its data is in /root/volumes/${UID}/data`);
   });

@@ -65,6 +65,15 @@ describe('capacity', () => {
     expect(pressureOf(space(freeBytes), { ...capacity, ...settings }) !== undefined).toBe(pressure);
   });
 
+  it.each([
+    [10 * GIB, true],
+    [12 * GIB - 1, true],
+    [12 * GIB, false],
+  ])('pressureOf: with %d bytes free it is still there: %s', (freeBytes, pressure) => {
+    const before = pressureOf(space(GIB), capacity);
+    expect(pressureOf(space(freeBytes), capacity, before)).toBe(pressure ? before : undefined);
+  });
+
   it('pressureOf: says the same however little is left, or status would change with each write', () => {
     expect(pressureOf(space(GIB), capacity)).toBe(pressureOf(space(2 * GIB), capacity));
   });
@@ -79,12 +88,19 @@ function nodeReport(parts: Partial<NodeReport> = {}): NodeReport {
     committedBytes: GIB,
     pressure: undefined,
     orphans: [],
+    transferEndpoint: undefined,
     now: new Date('2026-01-01T12:00:00Z'),
     ...parts,
   };
 }
 
 describe('nodeStatusOf', () => {
+  it('says where others fetch snapshots once that is known, and nothing before', () => {
+    expect(nodeStatusOf(nodeReport())).not.toHaveProperty('transferEndpoint');
+    const transferEndpoint = '10.0.0.1:8082';
+    expect(nodeStatusOf(nodeReport({ transferEndpoint }))).toMatchObject({ transferEndpoint });
+  });
+
   const old = { kernel: '5.4.0', btrfsProgs: '5.4', hasBtrfs: true };
   const junk = { kernel: 'junk', btrfsProgs: '6.2', hasBtrfs: true };
   const without = { kernel: '6.12.0', btrfsProgs: '6.2', hasBtrfs: false };
