@@ -1,8 +1,17 @@
 import { hostname } from 'node:os';
-import { posix } from 'node:path';
 import { z } from 'zod';
 import packageJson from '../package.json' with { type: 'json' };
 import { parseQuantity } from './api/quantity.ts';
+import {
+  count,
+  directoryPath,
+  dnsLabel,
+  dnsName,
+  flag,
+  listenAddress,
+  optionalPath,
+  seconds,
+} from './runtime/setting-kinds.ts';
 import {
   describeSettings,
   type Environment,
@@ -15,41 +24,16 @@ import {
   setting,
   text,
 } from './runtime/settings.ts';
+import { agentTransferSettings, controllerTransferSettings } from './transfer-settings.ts';
 
 /** The version of this program, as in package.json. */
 export const version: string = packageJson.version;
 
 const ENV_PREFIX = 'BTRFS_OPERATOR';
 
-const count = (max: number) => number(1, max, 'a whole number', /^\d+$/);
-const seconds = (min: number, max: number) => number(min, max, 'a number of seconds');
-const dnsLabel = text(
-  /^(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?$/,
-  'a DNS label (a-z, 0-9 and -, 63 characters at most)',
-);
-const dnsName = text(
-  /^(?=.{1,253}$)[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/,
-  'a DNS name (a-z, 0-9, - and ., 253 characters at most)',
-);
-const listenAddress = text(
-  /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]*):\d{1,5}$/,
-  'host:port, :port for every interface; port 0 for a free one',
-);
-const flag = oneOf('On', 'Off');
-
 const sectorBytes: Kind<number> = {
   schema: oneOf('512', '1024', '2048', '4096').schema.transform(Number),
   allowed: 'one of 512, 1024, 2048, 4096',
-};
-
-const directoryPath: Kind<string> = {
-  schema: z.string().refine((path) => posix.isAbsolute(path) && posix.normalize(path) === path && !path.endsWith('/')),
-  allowed: 'an absolute path without . or .. and without a trailing slash, not /',
-};
-
-const optionalPath: Kind<string | undefined> = {
-  schema: z.string().transform((path) => (path === '' ? undefined : path)),
-  allowed: 'a path',
 };
 
 /** A quantity in bytes, or `undefined` for the word that stands in its place. */
@@ -97,6 +81,7 @@ const controllerSettings = {
     'A leader that could not renew for so long ends.',
   ),
   leaderElectionRetrySeconds: setting(seconds(0.1, 600), '2', 'Time between two tries to get or to renew the Lease.'),
+  ...controllerTransferSettings,
 };
 
 const agentSettings = {
@@ -147,6 +132,7 @@ const agentSettings = {
     'A node whose agent was silent for so long is lost; the duration of its Lease.',
   ),
   renewSeconds: setting(seconds(0.1, 1200), '10', 'Time between two renewals of the Lease.'),
+  ...agentTransferSettings,
 };
 
 export type ControllerConfig = { readonly command: 'controller' } & SettingValues<typeof controllerSettings>;
@@ -163,7 +149,7 @@ const DESCRIPTIONS = {
 
 /**
  * What the command line and the environment ask for, frozen. A flag wins over its environment variable.
- * Throws {@link SettingsError} with one line for each bad setting.
+ * Throws {@link SettingsError} with one line for each bad setting, or with the help when there is no command.
  */
 export function loadConfig(
   args: readonly string[] = process.argv.slice(2),
@@ -183,6 +169,7 @@ export function loadConfig(
     case '--version':
       return printed('version', 'agent');
     case undefined:
+      throw new SettingsError(generalHelp());
     case '--help':
       return { command: 'print', text: generalHelp() };
     default:

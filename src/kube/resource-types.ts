@@ -79,7 +79,7 @@ export function customResource<T extends KubeObject>(
 }
 
 /** The API server has validated what it serves: only identity is checked, as everything else here is optional. */
-function coreType<T extends KubeObject>(
+export function coreType<T extends KubeObject>(
   apiVersion: string,
   kind: string,
   plural: string,

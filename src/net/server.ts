@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { parseAddress } from './address.ts';
 
 /** A listening HTTP server. */
 export interface RunningServer {
@@ -74,12 +75,6 @@ async function startServer(address: string, routes: Readonly<Record<string, Rout
         server.closeAllConnections();
       }),
   };
-}
-
-function parseAddress(address: string): { readonly host: string | undefined; readonly port: number } {
-  const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
-  return { host: host === '' ? undefined : host, port: Number(address.slice(colon + 1)) };
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -6,6 +6,7 @@ import { type ApiAccess, callApi } from './api.ts';
 import { type ApiServerOptions, killed, startApiServer, startApiServerOnFreePort } from './api-server.ts';
 import { type Child, startChild } from './child.ts';
 import { runDirVariable } from './host-leftovers.ts';
+import { kubeconfigOf } from './kubeconfig.ts';
 import { createKubectl, type Kubectl } from './kubectl.ts';
 import { createRunDir, guardRunDir } from './run-dir.ts';
 import { waitFor } from './wait-for.ts';
@@ -43,7 +44,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const token = await writeCredentials(dir);
     let running = await startApiServerOnFreePort(options, dir, token);
     const kubeconfigPath = path.join(dir, 'kubeconfig');
-    await writeFile(kubeconfigPath, kubeconfig(running.access), { mode: 0o600 });
+    await writeFile(kubeconfigPath, kubeconfigOf(running.access), { mode: 0o600 });
     const kubectl = createKubectl(options.assetsDir, kubeconfigPath);
     const stop = async () => {
       await Promise.all([killed(running.child), killed(etcd)]);
@@ -107,22 +108,6 @@ async function writeCredentials(dir: string): Promise<string> {
   await writeFile(path.join(dir, 'service-accounts.pem'), keyPem, { mode: 0o600 });
   await chmod(dir, 0o700);
   return token;
-}
-
-function kubeconfig({ url, caPem, token }: ApiAccess): string {
-  const ca = Buffer.from(caPem).toString('base64');
-  return `${JSON.stringify(
-    {
-      apiVersion: 'v1',
-      kind: 'Config',
-      clusters: [{ name: 'local', cluster: { server: url, 'certificate-authority-data': ca } }],
-      users: [{ name: 'admin', user: { token } }],
-      contexts: [{ name: 'local', context: { cluster: 'local', user: 'admin', namespace: 'default' } }],
-      'current-context': 'local',
-    },
-    undefined,
-    2,
-  )}\n`;
 }
 
 interface CustomResourceDefinition {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Child, logTail, startChild } from './child.ts';
 import { runDirVariable } from './host-leftovers.ts';
@@ -36,22 +37,22 @@ export interface OperatorProcess extends Child {
   ready(timeoutMs?: number): Promise<void>;
 }
 
-let started = 0;
-
 export function startAgent(options: AgentOptions): OperatorProcess {
-  return startOperator('agent', options, [
+  return startOperator('agent', `agent-${options.nodeName}`, options, [
     `--node-name=${options.nodeName}`,
     `--root=${options.rootPath}`,
+    '--transfer-address=127.0.0.1:0',
     ...(options.commandPath === undefined ? [] : [`--command-path=${options.commandPath}`]),
   ]);
 }
 
 export function startController(options: OperatorOptions): OperatorProcess {
-  return startOperator('controller', options, []);
+  return startOperator('controller', 'controller', options, []);
 }
 
 function startOperator(
   subcommand: 'agent' | 'controller',
+  logName: string,
   options: OperatorOptions,
   flags: readonly string[],
 ): OperatorProcess {
@@ -77,9 +78,17 @@ function startOperator(
       [runDirVariable]: options.logDir,
       ...options.env,
     },
-    logPath: path.join(options.logDir, `${subcommand}-${process.pid}-${++started}.log`),
+    logPath: newLogPath(options.logDir, logName),
   });
   return withHealth(child);
+}
+
+/** `NAME.log`, or `NAME-2.log` and so on when it was started before. */
+function newLogPath(logDir: string, name: string): string {
+  for (let turn = 1; ; turn++) {
+    const logPath = path.join(logDir, turn === 1 ? `${name}.log` : `${name}-${turn}.log`);
+    if (!existsSync(logPath)) return logPath;
+  }
 }
 
 function withHealth(child: Child): OperatorProcess {

@@ -31,6 +31,10 @@ describe('loadConfig', () => {
       shutdownGraceSeconds: 25,
       leaseSeconds: 40,
       renewSeconds: 10,
+      transferAddress: ':8082',
+      transferAdvertiseHost: undefined,
+      transferConcurrency: 4,
+      transferIdleSeconds: 30,
     });
   });
 
@@ -147,8 +151,9 @@ describe('loadConfig: help and version', () => {
     },
   );
 
-  it.each([[[]], [['--help']]])('%j prints the commands', (args) => {
-    expect(textOf(args)).toMatch(/Usage:(.|\n)*controller(.|\n)*agent/);
+  it('--help prints the commands; without a command they are what is wrong', () => {
+    expect(textOf(['--help'])).toMatch(/Usage:(.|\n)*controller(.|\n)*agent/);
+    expect(() => loadConfig([], {})).toThrow(textOf(['--help']));
   });
 
   it.each(['agent', 'controller'])(
