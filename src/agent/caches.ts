@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
+import { type Snapshot, snapshotType } from '../api/snapshot.ts';
 import type { Change } from '../kube/object-store.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
 import type { Transport } from '../kube/transport.ts';
@@ -11,14 +12,16 @@ const SILENCE_MS = 180_000;
 /** Told of every change after the caches have it. */
 export interface CacheListener {
   volumeChanged(change: Change<LoopbackVolume>): void;
+  snapshotChanged(change: Change<Snapshot>): void;
   btrfsNodeChanged(): void;
 }
 
-/** What the API server says about this node: the volumes that were placed on it, and its BtrfsNode. */
+/** What the API server says about this node: the objects that were placed on it, and its BtrfsNode. */
 export interface Caches {
   readonly volumes: Reflector<LoopbackVolume>;
+  readonly snapshots: Reflector<Snapshot>;
   readonly btrfsNodes: Reflector<BtrfsNode>;
-  /** Resolves when both caches are whole. Throws the signal's reason. */
+  /** Resolves when all caches are whole. Throws the signal's reason. */
   synced(signal: AbortSignal): Promise<void>;
   /** Why the caches may not show what is wanted, undefined while they do. */
   complaint(): string | undefined;
@@ -34,12 +37,20 @@ export interface CacheOptions {
 
 /** Starts to list and watch at once. */
 export function startCaches({ transport, nodeName, log, listener }: CacheOptions): Caches {
+  const fieldSelector = `status.nodeName=${nodeName}`;
   const volumes = startReflector({
     transport,
     type: loopbackVolumeType,
-    fieldSelector: `status.nodeName=${nodeName}`,
+    fieldSelector,
     log,
     onChange: (change) => listener.volumeChanged(change),
+  });
+  const snapshots = startReflector({
+    transport,
+    type: snapshotType,
+    fieldSelector,
+    log,
+    onChange: (change) => listener.snapshotChanged(change),
   });
   const btrfsNodes = startReflector({
     transport,
@@ -48,11 +59,13 @@ export function startCaches({ transport, nodeName, log, listener }: CacheOptions
     log,
     onChange: () => listener.btrfsNodeChanged(),
   });
+  const all = [volumes, snapshots, btrfsNodes];
   return {
     volumes,
+    snapshots,
     btrfsNodes,
-    synced: async (signal) => void (await Promise.all([volumes.synced(signal), btrfsNodes.synced(signal)])),
+    synced: async (signal) => void (await Promise.all(all.map((cache) => cache.synced(signal)))),
     complaint: () => (volumes.idleMs > SILENCE_MS ? 'the API server was not heard for 3 minutes' : undefined),
-    stop: async () => void (await Promise.all([volumes.stop(), btrfsNodes.stop()])),
+    stop: async () => void (await Promise.all(all.map((cache) => cache.stop()))),
   };
 }

@@ -1,16 +1,26 @@
 import type { Logger } from 'pino';
 import { agentLeaseName, GROUP } from '../api/group.ts';
+import { snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { runLeaseRenewal } from '../kube/lease.ts';
+import { createResourceClient } from '../kube/resource-client.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { AgentMetrics } from '../net/agent-metrics.ts';
 import type { Metrics } from '../net/metrics.ts';
+import { createTransferMetrics } from '../net/transfer-metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Storage } from '../storage/context.ts';
 import { type CacheListener, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
-import { type ReconcilerParts, startNodeReconciler, startVolumeReconciler } from './reconcilers.ts';
+import {
+  type ReconcilerParts,
+  startNodeReconciler,
+  startSnapshotReconciler,
+  startVolumeReconciler,
+} from './reconcilers.ts';
+import { createServe } from './snapshots/serve.ts';
+import { startTransferPort } from './transfer/port.ts';
 import { createTriggers, type Triggers } from './triggers.ts';
 import { createVolumeWatch } from './volumes/watch.ts';
 
@@ -34,18 +44,41 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   let triggers: Triggers | undefined;
   const listener: CacheListener = {
     volumeChanged: (change) => triggers?.volumeChanged(change),
+    snapshotChanged: (change) => triggers?.snapshotChanged(change),
     btrfsNodeChanged: () => triggers?.btrfsNodeChanged(),
   };
   const volumes = () => caches.volumes.values();
   const host = await createHostState(storage, config, volumes);
   const caches = startCaches({ transport, nodeName, log, listener });
   const events = createEventRecorder({ transport, controller: `${GROUP}/agent`, instance: nodeName, log });
-  const parts: ReconcilerParts = { ...agent, caches, host, events, onUsage: usageMetrics(agent.agentMetrics) };
+  const transfer = startTransferPort({
+    config,
+    transport,
+    log,
+    hooks: createTransferMetrics(agent.metrics.registry),
+    serve: createServe({
+      nodeName,
+      storage,
+      client: createResourceClient(transport, snapshotType),
+      volumes: caches.volumes,
+    }),
+    onEndpoint: () => triggers?.btrfsNodeChanged(),
+  });
+  const parts: ReconcilerParts = {
+    ...agent,
+    caches,
+    host,
+    transfer,
+    events,
+    onUsage: usageMetrics(agent.agentMetrics),
+  };
   const volumeQueue = startVolumeReconciler(parts);
+  const snapshotQueue = startSnapshotReconciler(parts);
   const nodeQueue = startNodeReconciler(parts);
+  const queues = [volumeQueue, snapshotQueue, nodeQueue];
   try {
     await caches.synced(signal);
-    triggers = createTriggers({ nodeName, volumes, volumeQueue, nodeQueue });
+    triggers = createTriggers({ nodeName, caches, volumeQueue, snapshotQueue, nodeQueue });
     triggers.enqueueAll();
     agent.setReady(caches.complaint);
     await Promise.all([renewLease(agent, signal), lookRegularly(parts, triggers, signal)]);
@@ -53,8 +86,8 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     if (!signal.aborted) throw error;
   } finally {
     const graceMs = config.shutdownGraceSeconds * 1000;
-    await Promise.all([volumeQueue.stop(graceMs), nodeQueue.stop(graceMs)]);
-    await caches.stop();
+    await Promise.all(queues.map((queue) => queue.stop(graceMs)));
+    await Promise.all([caches.stop(), transfer.stop()]);
     await events.flush();
   }
 }

@@ -1,23 +1,30 @@
 import type { Logger } from 'pino';
 import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
 import { agentManager } from '../api/group.ts';
-import { type LoopbackVolume, loopbackVolumeType, ownedByAgent } from '../api/loopback-volume.ts';
+import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
+import { ownedByAgent } from '../api/ownership.ts';
+import { type Snapshot, snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import { keyOf } from '../kube/object.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
-import { nodeType, podType } from '../kube/resource-types.ts';
+import { namespaceType, nodeType, podType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { Metrics } from '../net/metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
 import { type Platform, readPlatform } from '../storage/platform.ts';
+import { strictStreamLimits } from '../storage/streams/validate-stream.ts';
 import { findOrphans } from '../storage/volumes/orphans.ts';
 import type { Caches } from './caches.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
+import { createSnapshotReconcile } from './snapshots/reconcile.ts';
+import { snapshotsIn } from './snapshots/relations.ts';
 import { createStatusWriter } from './status-writer.ts';
+import type { TransferPort } from './transfer/port.ts';
 import type { VolumeReconcilerOptions } from './volumes/options.ts';
 import { createVolumeReconcile } from './volumes/reconcile.ts';
 import { createPodsUsing } from './volumes/users.ts';
@@ -30,8 +37,42 @@ export interface ReconcilerParts {
   readonly storage: Storage;
   readonly caches: Caches;
   readonly host: HostState;
+  readonly transfer: TransferPort;
   readonly events: EventRecorder;
   readonly onUsage: VolumeReconcilerOptions['onUsage'];
+}
+
+/** Passes over Snapshots mostly wait, for the API server and for commands that many of them share. */
+const SNAPSHOT_CONCURRENCY = 64;
+
+/** The loop over the Snapshots of this node; does nothing until a key is enqueued. */
+export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
+  const { config, log, metrics, transport, storage, caches, events } = parts;
+  const { nodeName } = config;
+  const client = createResourceClient(transport, snapshotType);
+  const writer = createStatusWriter({
+    client,
+    fieldManager: agentManager(nodeName),
+    ownedPart: ({ status }: Snapshot) => ownedByAgent(status),
+  });
+  const reconcile = createSnapshotReconcile({
+    nodeName,
+    storage,
+    client,
+    snapshots: caches.snapshots,
+    volumes: caches.volumes,
+    writer,
+    events,
+    clock: systemClock,
+    podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
+    btrfsNodes: createResourceClient(transport, btrfsNodeType),
+    namespaces: createResourceClient(transport, namespaceType),
+    hostPressure: () => parts.host.pressure,
+    transfer: parts.transfer,
+    streamLimits: { ...strictStreamLimits, allowParentClones: true },
+  });
+  const hooks = metrics.reconcilerHooks('snapshot');
+  return startReconciler({ name: 'snapshot', concurrency: SNAPSHOT_CONCURRENCY, reconcile, judge, log, ...hooks });
 }
 
 /** The loop over the volumes of this node; does nothing until a key is enqueued. */
@@ -49,6 +90,7 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
     storage,
     client,
     cached: (key) => caches.volumes.get(key),
+    snapshotsIn: (volume) => snapshotsIn(volume, caches.snapshots).map(keyOf),
     writer,
     events,
     clock: systemClock,
@@ -62,7 +104,7 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
 
 /** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */
 export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
-  const { config, log, metrics, transport, storage, caches, host } = parts;
+  const { config, log, metrics, transport, storage, caches, host, transfer } = parts;
   const { nodeName } = config;
   const btrfsNodes = createResourceClient(transport, btrfsNodeType);
   const writer = createStatusWriter({
@@ -89,6 +131,7 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
       allocatableBytes: host.allocatableBytes,
       committedBytes: host.committedBytes(),
       pressure: host.pressure,
+      transferEndpoint: transfer.endpoint,
       orphans: caches.volumes.hasSynced ? await findOrphans(storage, uidsOf(caches.volumes.values())) : undefined,
     }),
   });

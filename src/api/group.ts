@@ -11,6 +11,9 @@ export const CATEGORY = 'btrfs';
 /** Holds a LoopbackVolume until its node has removed what is on disk; set and removed by the controller. */
 export const VOLUME_FINALIZER = `${GROUP}/volume` as const;
 
+/** Holds a Snapshot likewise. */
+export const SNAPSHOT_FINALIZER = `${GROUP}/snapshot` as const;
+
 /** Server-side apply field manager of `status.nodeName` and condition `Scheduled`; also owner of finalizers. */
 export const CONTROLLER_MANAGER = 'btrfs-operator-controller';
 
@@ -19,6 +22,15 @@ export const LEASE_PREFIX = 'btrfs-operator-agent-';
 
 /** Name of the Lease that the controllers of one installation elect their leader with. */
 export const LEADER_LEASE = 'btrfs-operator-controller';
+
+/** Signer of the certificates by which agents know each other when they transfer snapshots. */
+export const TRANSFER_SIGNER = `${GROUP}/transfer` as const;
+
+/** Secret with the authority that signs them, and ConfigMap with its certificates, in the namespace of the operator. */
+export const TRANSFER_CA = 'btrfs-operator-transfer-ca';
+
+/** Key of that ConfigMap: the certificates of all authorities that are valid, in PEM. */
+export const TRANSFER_CA_BUNDLE_KEY = 'ca.crt';
 
 const AGENT_MANAGER_PREFIX = 'btrfs-operator-agent/';
 /** Limit of the API server for a field manager's name. */

@@ -1,6 +1,7 @@
 import { btrfsNodeDefinition } from './btrfs-node.ts';
 import type { KindDefinition } from './kind.ts';
 import { loopbackVolumeDefinition } from './loopback-volume.ts';
+import { snapshotDefinition } from './snapshot.ts';
 
 /** Every kind of the group, in the order of the API reference. */
-export const kinds: readonly KindDefinition[] = [loopbackVolumeDefinition, btrfsNodeDefinition];
+export const kinds: readonly KindDefinition[] = [loopbackVolumeDefinition, snapshotDefinition, btrfsNodeDefinition];

@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { matching, quantity, rules, text, wholeNumber } from './schema.ts';
+import { sourceRules, volumeExport, volumeSource } from './loopback-volume-source.ts';
+import { owner } from './owner.ts';
+import { matching, quantity, rules, text } from './schema.ts';
 
 /** Bounds of `spec.size`. The lower one is what mkfs.btrfs has long needed; the upper one is where files on ext4 end. */
 export const MIN_SIZE = '109Mi';
@@ -9,10 +11,7 @@ export const MIN_RESIZE = '256Mi';
 
 const LABEL_MAX_BYTES = 255;
 const NODE_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-const MODE = /^0?[0-7]{3}$/;
 const COMPRESSION = /^(none|lzo|zlib(:[1-9])?|zstd(:([1-9]|1[0-9]))?)$/;
-/** Linux's largest usable uid and gid; 4294967295 means "no change" to chown(2). */
-const MAX_ID = 4294967294;
 
 export const nodeName = () =>
   matching(NODE_NAME, 253, 'must be the name of a Node, in lower case letters, digits, - and .');
@@ -47,23 +46,7 @@ const label = text(LABEL_MAX_BYTES)
   )
   .describe(`Label of the file system, ${LABEL_MAX_BYTES} bytes at most, on one line. Changed while mounted.`);
 
-const id = (who: string) =>
-  wholeNumber().min(0).max(MAX_ID).default(0).describe(`Numeric ${who} that the top directory of data/ belongs to.`);
-
-export const owner = z
-  .object({
-    uid: id('user'),
-    gid: id('group'),
-    mode: matching(
-      MODE,
-      16,
-      'must be three octal digits in quotes such as "0755"; setuid, setgid and sticky bits are refused',
-    )
-      .default('0755')
-      .describe(
-        'Permissions of the top directory of data/: octal digits in quotes, such as "0755". In YAML an unquoted 0755 is the number 493 and refused.',
-      ),
-  })
+const volumeOwner = owner('the top directory of data/')
   .prefault({})
   .describe('To whom the top directory of data/ belongs, and who may enter it. What is below it is left alone.');
 
@@ -89,7 +72,7 @@ export const LoopbackVolumeSpec = z
       ),
     nodeSelector: nodeSelector.optional(),
     label: label.optional(),
-    owner,
+    owner: volumeOwner,
     metadataProfile: z
       .enum(['single', 'dup'])
       .meta(
@@ -120,8 +103,12 @@ export const LoopbackVolumeSpec = z
       .describe(
         'Full: data that was synced survives a crash. Disposable: faster (nobarrier), but a crash of the node may destroy the volume; for throw-away builds.',
       ),
-    mounted: z.boolean().default(true).describe('false unmounts and detaches the volume; the image and its data stay.'),
+    mounted: z.boolean().default(true).describe(
+        'false unmounts and detaches the volume; the image and its data stay. A new volume is filled, and minimized if that is asked for, before that.',
+      ),
     minimize: minimize.optional(),
+    source: volumeSource.optional(),
+    export: volumeExport.optional(),
     deletionPolicy: z
       .enum(['Delete', 'Retain'])
       .default('Delete')
@@ -130,11 +117,14 @@ export const LoopbackVolumeSpec = z
       ),
   })
   .meta(
-    rules({
-      rule: '!has(self.nodeName) || !has(self.nodeSelector) || size(self.nodeSelector) == 0',
-      message: 'has both nodeName and nodeSelector; keep one of them',
-      messageExpression: `"has both nodeName (" + self.nodeName + ") and nodeSelector; keep one of them"`,
-    }),
+    rules(
+      {
+        rule: '!has(self.nodeName) || !has(self.nodeSelector) || size(self.nodeSelector) == 0',
+        message: 'has both nodeName and nodeSelector; keep one of them',
+        messageExpression: `"has both nodeName (" + self.nodeName + ") and nodeSelector; keep one of them"`,
+      },
+      ...sourceRules,
+    ),
   )
   .describe('The volume that is wanted. Written by you only, never by the operator.');
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { conditionList, findCondition, removeCondition } from './conditions.ts';
+import { conditionList } from './conditions.ts';
 import { atomicList, byteCount, rules, text, time, wholeNumber } from './schema.ts';
 
 /** Longest path that the kernel takes (PATH_MAX). */
@@ -12,12 +12,31 @@ const minimized = z
   })
   .describe('The last minimizing that came to its end.');
 
+const imported = z
+  .object({
+    phase: text(64).describe('What is being done, in CamelCase; Done when data/ is whole.'),
+    bytes: byteCount().describe('Bytes of the stream, or of the image, that have come so far.'),
+    bytesPerSecond: byteCount().describe('Rate since the last entry.'),
+    updatedAt: time().optional().describe('When this entry was last written.'),
+  })
+  .describe('How the content of spec.source came, or comes, into the volume.');
+
+const exported = z
+  .object({
+    file: text(PATH_MAX).describe('Path of the file on the node. For people; the operator does not read it.'),
+    sizeBytes: wholeNumber().min(0).describe('Size of the file in bytes; it is sparse.'),
+    sha256: text(64).describe('Digest of the file, as sha256sum prints it.'),
+    filesystemUUID: text(64).describe('UUID of the file system in it.'),
+    exportedAt: time().describe('When it was complete and on disk.'),
+  })
+  .describe('The file that spec.export asks for, complete and on disk.');
+
 const progress = z
   .object({
-    operation: z.enum(['Shrink', 'Minimize']).describe('What is going on.'),
+    operation: z.enum(['Shrink', 'Minimize', 'Export']).describe('What is going on.'),
     phase: text(64).describe('The step that is running, in CamelCase.'),
-    sizeBytes: byteCount().describe('Size of the file system so far, in bytes.'),
-    movedBytes: byteCount().describe('Bytes that were moved to make room at the end of the image.'),
+    sizeBytes: byteCount().describe('Size of the file system so far, or of the file to export, in bytes.'),
+    movedBytes: byteCount().describe('Bytes that were moved to make room at the end of the image, or that were copied or read.'),
     startedAt: time().describe('When the operation began.'),
     updatedAt: time().describe('When this entry was last written.'),
   })
@@ -53,6 +72,8 @@ export const LoopbackVolumeStatus = z
     sectorSize: wholeNumber().min(0).optional().describe('Logical sector size of the loop device, in bytes.'),
     directIO: z.boolean().optional().describe('Whether the loop device bypasses the page cache of the node.'),
     minimized: minimized.optional(),
+    import: imported.optional(),
+    export: exported.optional(),
     progress: progress.optional(),
     conditions: conditionList(),
   })
@@ -67,18 +88,3 @@ export const LoopbackVolumeStatus = z
   .describe('What is there. Written by the operator only.');
 
 export type LoopbackVolumeStatus = z.infer<typeof LoopbackVolumeStatus>;
-
-/** The part of a status that the agent's field manager owns: everything but nodeName and condition Scheduled. */
-export function ownedByAgent(status: LoopbackVolumeStatus): LoopbackVolumeStatus {
-  const { nodeName: _, conditions, ...rest } = status;
-  return conditions === undefined ? rest : { ...rest, conditions: removeCondition(conditions, 'Scheduled') };
-}
-
-/** The part of a status that the controller's field manager owns: nodeName and condition Scheduled. */
-export function ownedByController(status: LoopbackVolumeStatus): LoopbackVolumeStatus {
-  const scheduled = findCondition(status.conditions, 'Scheduled');
-  return {
-    ...(status.nodeName === undefined ? {} : { nodeName: status.nodeName }),
-    ...(scheduled === undefined ? {} : { conditions: [scheduled] }),
-  };
-}

@@ -9,7 +9,7 @@ import { loopbackVolumeConditionTypes, loopbackVolumeReasons } from './reasons.t
 import { type CelRule, objectMeta, rules } from './schema.ts';
 
 export type { LoopbackVolumeSpec } from './loopback-volume-spec.ts';
-export { type LoopbackVolumeStatus, ownedByAgent, ownedByController } from './loopback-volume-status.ts';
+export type { LoopbackVolumeStatus } from './loopback-volume-status.ts';
 
 const placed = 'has(self.status) && has(self.status.nodeName)';
 
@@ -88,6 +88,12 @@ export const loopbackVolumeDefinition: KindDefinition = {
       type: 'string',
       jsonPath: '.status.conditions[?(@.type=="Resized")].reason',
       description: 'Whether the volume has the size that spec asks for, or why not.',
+    },
+    {
+      name: 'Scheduled',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Scheduled")].reason',
+      description: 'Whether there is a node for the volume, or why not.',
     },
     { name: 'Node', type: 'string', jsonPath: '.status.nodeName', description: 'Node that the volume is on.' },
     ageColumn,

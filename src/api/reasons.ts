@@ -6,10 +6,10 @@ export interface Term {
 
 export type TermTable = Readonly<Record<string, Term>>;
 
-const term = (meaning: string, action = ''): Term => ({ meaning, action });
+export const term = (meaning: string, action = ''): Term => ({ meaning, action });
 
 /** Condition types that mean the same on every kind (kstatus reads Ready, Reconciling and Stalled). */
-const commonConditionTypes = {
+export const commonConditionTypes = {
   Ready: term(
     'True: usable as its spec says (mounted, or put away); see Resized for its size. False: it is not, see reason and message. Unknown: not placed yet (see Scheduled), or its node cannot say.',
   ),
@@ -31,6 +31,7 @@ export const loopbackVolumeConditionTypes = {
     'True: btrfs reported errors of the device or of checksums.',
     'Save what can be read; make a new volume.',
   ),
+  Exported: term('True: the file of spec.export is written. False: not yet, see reason and message.'),
   Removed: term('True: nothing is left on the node, the object may go. False: deletion waits, see reason and message.'),
 } as const satisfies TermTable;
 
@@ -46,7 +47,7 @@ export const btrfsNodeConditionTypes = {
   ),
 } as const satisfies TermTable;
 
-const commonReasons = {
+export const commonReasons = {
   Pending: term('Nobody has looked at the object yet.', 'If it stays so, see that controller and agents run.'),
   Ready: term('All is as the spec says.'),
   NodeLost: term(

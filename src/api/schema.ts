@@ -11,6 +11,8 @@ export interface CelRule {
   readonly messageExpression?: string;
   /** The field that the message names, relative to the schema with the rule, e.g. `.nodeName`. */
   readonly fieldPath?: string;
+  /** The rule is looked at on creation too, and oldSelf is an optional value (KEP-2876, Kubernetes 1.33). */
+  readonly optionalOldSelf?: true;
 }
 
 /** For `.meta()`: what the API server enforces. `.refine` must not be used in this room, as it never reaches the server. */

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
+import { type Snapshot, snapshotType } from '../api/snapshot.ts';
 import { createLeaseObserver } from '../kube/lease.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
@@ -17,6 +18,7 @@ import { type Commitments, createCommitments } from './volumes/commitments.ts';
 /** Told of what changed in the caches, after they and all that is derived from them have. */
 export interface ClusterListener {
   readonly volumeChanged: (change: Change<LoopbackVolume>) => void;
+  readonly snapshotChanged: (change: Change<Snapshot>) => void;
   readonly btrfsNodeChanged: (change: Change<BtrfsNode>) => void;
   readonly nodeChanged: (change: Change<Node>) => void;
   readonly leaseChanged: (change: Change<Lease>) => void;
@@ -24,6 +26,7 @@ export interface ClusterListener {
 
 export interface ClusterClients {
   readonly volumes: ResourceClient<LoopbackVolume>;
+  readonly snapshots: ResourceClient<Snapshot>;
   readonly btrfsNodes: ResourceClient<BtrfsNode>;
   readonly nodes: ResourceClient<Node>;
   readonly leases: ResourceClient<Lease>;
@@ -32,6 +35,7 @@ export interface ClusterClients {
 /** The cluster as this process sees it: caches, what follows from them, and clients for a look at the server itself. */
 export interface Cluster {
   readonly volumes: Reflector<LoopbackVolume>;
+  readonly snapshots: Reflector<Snapshot>;
   readonly btrfsNodes: Reflector<BtrfsNode>;
   readonly nodes: Reflector<Node>;
   readonly commitments: Commitments;
@@ -40,7 +44,9 @@ export interface Cluster {
   nodeStateOf(nodeName: string): NodeState;
   /** As {@link nodeStateOf}, by what the server says now. */
   confirmNodeState(nodeName: string, signal: AbortSignal): Promise<NodeState>;
+  /** Objects whose data is on the node. */
   volumesOn(nodeName: string): LoopbackVolume[];
+  snapshotsOn(nodeName: string): Snapshot[];
   /** Resolves when every cache holds all objects. */
   synced(signal: AbortSignal): Promise<void>;
   /** What is wrong with the caches, in a few words; `undefined` if nothing. */
@@ -72,6 +78,7 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
     else commitments.observe(key, change.object);
     listener.volumeChanged(change);
   });
+  const snapshots = start<Snapshot>(snapshotType, listener.snapshotChanged);
   const btrfsNodes = start<BtrfsNode>(btrfsNodeType, listener.btrfsNodeChanged);
   const nodes = start(nodeType, listener.nodeChanged);
   const leases = start(leaseType, listener.leaseChanged, namespace);
@@ -82,9 +89,10 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
     cached: (key) => leases.get(key),
     read: (key, signal) => clients.leases.get(key, { signal }),
   });
-  const caches = Object.entries({ volumes, btrfsNodes, nodes, leases });
+  const caches = Object.entries({ volumes, snapshots, btrfsNodes, nodes, leases });
   return {
     volumes,
+    snapshots,
     btrfsNodes,
     nodes,
     commitments,
@@ -101,6 +109,7 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
       return nodeStateOf({ agent, node, btrfsNode });
     },
     volumesOn: (name) => [...volumes.values()].filter(({ status }) => status.nodeName === name),
+    snapshotsOn: (name) => [...snapshots.values()].filter(({ status }) => status.nodeName === name),
     synced: async (signal) => void (await Promise.all(caches.map(([, cache]) => cache.synced(signal)))),
     complaint() {
       const listing = caches.filter(([, cache]) => !cache.hasSynced).map(([name]) => `${name} not listed yet`);
@@ -114,6 +123,7 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
 function createClients(transport: Transport): ClusterClients {
   return {
     volumes: createResourceClient<LoopbackVolume>(transport, loopbackVolumeType),
+    snapshots: createResourceClient<Snapshot>(transport, snapshotType),
     btrfsNodes: createResourceClient<BtrfsNode>(transport, btrfsNodeType),
     nodes: createResourceClient(transport, nodeType),
     leases: createResourceClient(transport, leaseType),

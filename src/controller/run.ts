@@ -14,8 +14,10 @@ import { startReconciler } from '../runtime/reconciler.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { judge } from './judge.ts';
 import { createNodeReconcile } from './nodes/reconcile.ts';
+import { createObjectReconcile } from './objects/reconcile.ts';
+import { snapshotKind } from './snapshots/kind.ts';
 import { createTriggers, type Triggers } from './triggers.ts';
-import { createVolumeReconcile } from './volumes/reconcile.ts';
+import { volumeKind } from './volumes/kind.ts';
 
 /** What a leader works with, and where it says how it goes. */
 interface Leader {
@@ -90,6 +92,7 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
     clock,
     listener: {
       volumeChanged: (change) => triggers?.volumeChanged(change),
+      snapshotChanged: (change) => triggers?.snapshotChanged(change),
       btrfsNodeChanged: (change) => triggers?.btrfsNodeChanged(change),
       nodeChanged: (change) => triggers?.nodeChanged(change),
       leaseChanged: (change) => triggers?.leaseChanged(change),
@@ -99,9 +102,15 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
   const common = { concurrency: config.concurrency, judge, log, clock };
   const volumes = startReconciler({
     name: 'loopbackvolume',
-    reconcile: createVolumeReconcile({ cluster, events, clock }),
+    reconcile: createObjectReconcile({ kind: volumeKind(cluster), cluster, events, clock }),
     ...common,
     ...metrics.reconcilerHooks('loopbackvolume'),
+  });
+  const snapshots = startReconciler({
+    name: 'snapshot',
+    reconcile: createObjectReconcile({ kind: snapshotKind(cluster), cluster, events, clock }),
+    ...common,
+    ...metrics.reconcilerHooks('snapshot'),
   });
   const onStateChange = (nodeName: string) => triggers?.nodeStateChanged(nodeName);
   const nodes = startReconciler({
@@ -110,9 +119,12 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
     ...common,
     ...metrics.reconcilerHooks('btrfsnode'),
   });
+  // Who reads and signs X.509 needs 8 MB more: not for agents, which are in the same bundle, nor while standing by.
+  const { startCertificates } = await import('./certificates/start.ts');
+  const certificates = startCertificates({ ...config, transport, log, clock, metrics });
   try {
     await cluster.synced(signal);
-    triggers = createTriggers({ cluster, volumes, nodes });
+    triggers = createTriggers({ cluster, volumes, snapshots, nodes });
     triggers.enqueueAll();
     log.info('caches synced');
     await aborted(signal);
@@ -120,7 +132,13 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
     if (!signal.aborted) throw error;
   } finally {
     const graceMs = config.shutdownGraceSeconds * 1000;
-    await Promise.all([volumes.stop(graceMs), nodes.stop(graceMs), cluster.stop()]);
+    await Promise.all([
+      volumes.stop(graceMs),
+      snapshots.stop(graceMs),
+      nodes.stop(graceMs),
+      cluster.stop(),
+      certificates.stop(graceMs),
+    ]);
     await events.flush();
   }
 }

@@ -10,6 +10,7 @@ import { committedBytesOf } from './volumes/commitments.ts';
 export interface TriggerOptions {
   readonly cluster: Cluster;
   readonly volumes: Reconciler;
+  readonly snapshots: Reconciler;
   readonly nodes: Reconciler;
 }
 
@@ -24,20 +25,29 @@ export interface Triggers extends ClusterListener {
 const WAKE_AFTER_MS = 100;
 
 /** Which keys a change makes worth a look. */
-export function createTriggers({ cluster, volumes, nodes }: TriggerOptions): Triggers {
+export function createTriggers({ cluster, volumes, snapshots, nodes }: TriggerOptions): Triggers {
   const wakeUnplaced = () => {
     for (const volume of cluster.volumes.values()) {
       if (volume.status.nodeName === undefined) volumes.enqueue(keyOf(volume), { afterMs: WAKE_AFTER_MS });
+    }
+  };
+  const wakeUnplacedSnapshots = ({ metadata }: LoopbackVolume) => {
+    for (const snapshot of cluster.snapshots.values()) {
+      const isOfVolume =
+        snapshot.spec.volumeRef.name === metadata.name && snapshot.metadata.namespace === metadata.namespace;
+      if (isOfVolume && snapshot.status.nodeName === undefined) snapshots.enqueue(keyOf(snapshot));
     }
   };
   return {
     volumeChanged({ kind, object, previous }) {
       volumes.enqueue(keyOf(object));
       const { nodeName } = object.status;
+      if (kind !== 'updated' || nodeName !== previous.status.nodeName) wakeUnplacedSnapshots(object);
       if (nodeName === undefined) return;
       if (previous?.status.nodeName === undefined && kind !== 'deleted') nodes.enqueue(nodeName);
       if (kind === 'deleted' || freesCapacity(object, previous)) wakeUnplaced();
     },
+    snapshotChanged: ({ object }) => snapshots.enqueue(keyOf(object)),
     btrfsNodeChanged({ kind, object, previous }) {
       nodes.enqueue(object.metadata.name);
       if (kind !== 'updated' || !isDeepStrictEqual(offerFacts(object), offerFacts(previous))) wakeUnplaced();
@@ -57,9 +67,11 @@ export function createTriggers({ cluster, volumes, nodes }: TriggerOptions): Tri
         const { nodeName } = volume.status;
         if (nodeName !== undefined) nodes.enqueue(nodeName, { priority: 'low' });
       }
+      for (const snapshot of cluster.snapshots.values()) snapshots.enqueue(keyOf(snapshot), { priority: 'low' });
     },
     nodeStateChanged(nodeName) {
       for (const volume of cluster.volumesOn(nodeName)) volumes.enqueue(keyOf(volume));
+      for (const snapshot of cluster.snapshotsOn(nodeName)) snapshots.enqueue(keyOf(snapshot));
       wakeUnplaced();
     },
   };

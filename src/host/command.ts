@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream';
+
 /**
  * What a command is, what comes back, and what is thrown: the contract between the typed tools of this room and the
  * one place that starts processes (`run.ts`). Tests put a fault-injecting `Run` in its place.
@@ -9,6 +11,10 @@ export interface Command {
   readonly timeoutMs: number;
   /** Exit codes that are an answer and not a failure; `[0]` if absent. */
   readonly okExitCodes?: readonly number[];
+  /** Goes to stdin; when it fails the child is killed before it could take what it has for all. */
+  readonly input?: Readable;
+  /** Told the process id when the child runs. */
+  readonly onStart?: (pid: number) => void;
 }
 
 export interface CommandResult {
@@ -16,6 +22,13 @@ export interface CommandResult {
   readonly stdout: string;
   readonly stderr: string;
   readonly durationMs: number;
+}
+
+/** A command whose output is read while it runs. */
+export interface RunningCommand {
+  readonly stdout: Readable;
+  /** Throws like {@link Run}. What was read before counts only when this has resolved. */
+  readonly ended: Promise<CommandResult>;
 }
 
 /** Runs a command to its end. Throws {@link CommandError} on any other exit code, a signal, a timeout or a failed launch. */

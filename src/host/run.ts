@@ -1,6 +1,15 @@
-import type { Readable } from 'node:stream';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { execa, type Options } from 'execa';
-import { type Command, CommandError, type CommandFailure, type CommandResult, printable, type Run } from './command.ts';
+import {
+  type Command,
+  CommandError,
+  type CommandFailure,
+  type CommandResult,
+  printable,
+  type Run,
+  type RunningCommand,
+} from './command.ts';
 
 /** How long a child has between SIGTERM and SIGKILL, and how long after SIGKILL it counts as stuck in the kernel. */
 const KILL_AFTER_MS = 2_000;
@@ -9,6 +18,7 @@ const STUCK_AFTER_MS = KILL_AFTER_MS + 1_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 const TOO_MUCH = `more than ${MAX_OUTPUT_BYTES} bytes of output`;
 const STDERR_TAIL_BYTES = 256;
+const STREAM_BUFFER_BYTES = 1024 * 1024;
 /** Enough to have the tail left when everything that can't be shown is gone from it. */
 const TAIL_LOOKED_AT = 16 * STDERR_TAIL_BYTES;
 
@@ -28,15 +38,29 @@ export interface RunOptions {
  * (execa's own promise waits for the pipes to close).
  */
 export function createRun(options: RunOptions): Run {
-  return async (command) => {
-    const outcome = await runOnce(command, options);
-    options.onCommand?.(command, outcome);
-    if (outcome instanceof CommandError) throw outcome;
-    return outcome;
-  };
+  return (command) => runReporting(command, options);
 }
 
-async function runOnce(command: Command, options: RunOptions): Promise<CommandResult | CommandError> {
+/** Starts a command whose output the caller reads; see {@link createRun} for the rest. */
+export function startCommand(command: Command, options: RunOptions): RunningCommand {
+  const stdout = new PassThrough({ highWaterMark: STREAM_BUFFER_BYTES });
+  const ended = runReporting(command, options, stdout);
+  ended.catch((error: Error) => stdout.destroy(error));
+  return { stdout, ended };
+}
+
+async function runReporting(command: Command, options: RunOptions, output?: Writable): Promise<CommandResult> {
+  const outcome = await runOnce(command, options, output);
+  options.onCommand?.(command, outcome);
+  if (outcome instanceof CommandError) throw outcome;
+  return outcome;
+}
+
+async function runOnce(
+  command: Command,
+  options: RunOptions,
+  output: Writable | undefined,
+): Promise<CommandResult | CommandError> {
   // NOTE: execa would start the child all the same, and a short one ends before the signal reaches it.
   if (options.signal?.aborted) return failureOf(command, { aborted: true, durationMs: 0 });
   const startedAt = performance.now();
@@ -45,7 +69,14 @@ async function runOnce(command: Command, options: RunOptions): Promise<CommandRe
   // NOTE: a child that outlives its deadline rejects long after nobody listens.
   child.catch(() => undefined);
   const tooMuch = () => void child.kill();
-  const [stdout, stderr] = [collect(child.stdout, tooMuch), collect(child.stderr, tooMuch)];
+  if (child.pid !== undefined) command.onStart?.(child.pid);
+  if (command.input !== undefined && child.stdin !== null) {
+    // NOTE: the child may take an end that comes too early for the end of a whole input.
+    pipeline(command.input, child.stdin).catch(() => void child.kill('SIGKILL'));
+  }
+  if (output !== undefined) pipeline(child.stdout, output).catch(() => void child.kill());
+  const stdout = output === undefined ? collect(child.stdout, tooMuch) : NO_OUTPUT;
+  const stderr = collect(child.stderr, tooMuch);
 
   using stuck = stuckAfter(command.timeoutMs, options.signal);
   const result = await Promise.race([child, stuck.promise]);
@@ -62,6 +93,8 @@ async function runOnce(command: Command, options: RunOptions): Promise<CommandRe
     stdout.isTooMuch || stderr.isTooMuch ? TOO_MUCH : stderr.text() || stdout.text() || originalMessage || '';
   return failureOf(command, { exitCode, signal, stderrTail: printableTail(words), timedOut, aborted, durationMs });
 }
+
+const NO_OUTPUT: Output = { isTooMuch: false, text: () => '' };
 
 interface Output {
   readonly isTooMuch: boolean;
@@ -94,7 +127,7 @@ function execaOptions(command: Command, options: RunOptions) {
     reject: false,
     // An integer is a descriptor to inherit; execa's types know it for the first three only.
     stdio: [
-      'ignore',
+      command.input === undefined ? 'ignore' : 'pipe',
       'pipe',
       'pipe',
       ...(options.fenceFd === undefined ? [] : [options.fenceFd as unknown as 'inherit']),

@@ -2,6 +2,8 @@ import type { Run } from './command.ts';
 import { UnexpectedOutputError } from './unexpected-output.ts';
 
 const TIMEOUT_MS = 60_000;
+/** A snapshot writes out what was not synced of its source first. */
+const SNAPSHOT_TIMEOUT_MS = 10 * 60_000;
 
 export interface Subvolume {
   readonly id: number;
@@ -28,4 +30,44 @@ export function parseSubvolumeShow(stdout: string): Subvolume {
     throw new UnexpectedOutputError('btrfs subvolume show', stdout);
   }
   return { id, uuid };
+}
+
+/**
+ * `destination` is a snapshot of `source`, durable with all that was written before. The caller has seen that `destination`
+ * does not exist: into a directory that does, btrfs would make the snapshot inside of it, exit code 0.
+ */
+export async function snapshotSubvolume(
+  run: Run,
+  source: string,
+  destination: string,
+  access: 'ReadOnly' | 'ReadWrite',
+): Promise<void> {
+  const flags = access === 'ReadOnly' ? ['-r'] : [];
+  await run({
+    file: 'btrfs',
+    args: ['subvolume', 'snapshot', ...flags, '--', source, destination],
+    timeoutMs: SNAPSHOT_TIMEOUT_MS,
+  });
+}
+
+/**
+ * The subvolumes at these paths are gone, on disk too, and their space is being freed. All parents have to be directories
+ * that only root can write. One that can't be deleted (another one lies in it) doesn't hold up the rest: look afterwards.
+ */
+export async function deleteSubvolumes(run: Run, paths: readonly string[]): Promise<void> {
+  await run({
+    file: 'btrfs',
+    args: ['subvolume', 'delete', '--commit-after', '--', ...paths],
+    timeoutMs: SNAPSHOT_TIMEOUT_MS,
+    okExitCodes: [0, 1],
+  });
+}
+
+/** The subvolume of this id is gone from the filesystem mounted at `path`; its own path is not looked at. */
+export async function deleteSubvolumeById(run: Run, id: number, path: string): Promise<void> {
+  await run({
+    file: 'btrfs',
+    args: ['subvolume', 'delete', '--commit-after', '--subvolid', String(id), '--', path],
+    timeoutMs: SNAPSHOT_TIMEOUT_MS,
+  });
 }

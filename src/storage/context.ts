@@ -3,9 +3,13 @@ import { CommandError } from '../host/command.ts';
 import { lockFile } from '../host/flock.ts';
 import { type LoopDevice, listLoopDevices } from '../host/losetup.ts';
 import { createRun } from '../host/run.ts';
+import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { isErrno } from './records.ts';
+import { createTree, type Tree } from './tree.ts';
+import { createTreeGate } from './tree-gate.ts';
+import { proveTreeMount } from './tree-mount.ts';
 
 export interface StorageOptions {
   readonly rootPath: string;
@@ -26,6 +30,10 @@ export interface Storage {
   readonly loopDevices: () => Promise<readonly LoopDevice[]>;
   /** Runs `work` alone among all work on this volume, with commands that hold the lock of its image. */
   readonly withVolume: <T>(uid: string, signal: AbortSignal | undefined, work: VolumeWork<T>) => Promise<T>;
+  /** Runs `work` on the mounted tree of a volume, beside other such work. Throws `not-ready` if it is not mounted and writable. */
+  readonly withTree: <T>(uid: string, work: (tree: Tree) => Promise<T>) => Promise<T>;
+  /** Runs `work`, which may unmount the tree, while nobody is in it. The caller has the volume by {@link Storage.withVolume}. */
+  readonly withoutTree: <T>(uid: string, work: () => Promise<T>) => Promise<T>;
   /** Mount options that this kernel refused, by volume: not asked for again while this process lives. */
   readonly refusedOptions: Map<string, readonly string[]>;
 }
@@ -37,12 +45,30 @@ export function createStorage(options: StorageOptions): Storage {
   const layout = layoutOf(options.rootPath);
   const run = createRun(options);
   const queues = new Map<string, Promise<unknown>>();
+  const gate = createTreeGate();
+  const trees = new Map<string, Tree>();
   return {
     layout,
     options,
     run,
-    loopDevices: shared(() => listLoopDevices(run)),
+    loopDevices: coalesced<void, readonly LoopDevice[]>(() => listLoopDevices(run)),
     refusedOptions: new Map(),
+    withTree: (uid, work) =>
+      gate.enter(uid, async () => {
+        const mount = await proveTreeMount(layout, uid);
+        // Calls are put together only by those who share one.
+        let tree = trees.get(uid);
+        if (tree?.deviceNumber !== mount.device) {
+          tree = createTree(run, mount, layout.outboxPath(uid));
+          trees.set(uid, tree);
+        }
+        return await work(tree);
+      }),
+    withoutTree: (uid, work) =>
+      gate.close(uid, async () => {
+        trees.delete(uid);
+        return await work();
+      }),
     async withVolume(uid, signal, work) {
       const before = queues.get(uid);
       const turn = (async () => {
@@ -87,22 +113,6 @@ async function withImageLock<T>(
   } finally {
     await lock.close();
   }
-}
-
-/** Calls share a run that has not begun when they come: what they get was read after they asked. */
-function shared<T>(read: () => Promise<T>): () => Promise<T> {
-  let running: Promise<unknown> = Promise.resolve();
-  let waiting: Promise<T> | undefined;
-  return () => {
-    waiting ??= (async () => {
-      await running.catch(() => undefined);
-      waiting = undefined;
-      const result = read();
-      running = result;
-      return await result;
-    })();
-    return waiting;
-  };
 }
 
 /** Gives what a tool or the node's filesystem refused a storage code, and says what could not be done. */

@@ -1,10 +1,12 @@
 /** Why a verb of this room could not be done; the reconciler turns a code into a condition and a retry. */
 export type StorageErrorCode =
   | 'not-found'
+  | 'not-ready'
   | 'conflict'
   | 'in-use'
   | 'out-of-space'
   | 'damaged'
+  | 'refused'
   | 'foreign'
   | 'unsupported'
   | 'timeout'

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 /** The operator's own subvolume at the top of each filesystem, and the volume's writable subvolume in it. */
 export const TREE_NAME = '.btrfs-operator';
 export const DATA_NAME = 'data';
+/** Where unfinished work in a volume's tree is. */
+export const STAGING_NAME = 'staging';
 
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -23,6 +25,14 @@ export interface Layout {
   readonly volumePath: (uid: string) => string;
   /** Where the top of a filesystem is mounted for the moment in which its tree is made. */
   readonly topPath: (uid: string) => string;
+  /** Records on their way into the tree of a volume. */
+  readonly outboxPath: (uid: string) => string;
+  /** Where the exports of an object are. */
+  readonly exportPath: (namespaceUid: string, uid: string) => string;
+  /** Named pipe between two commands that work for one object. */
+  readonly pipePath: (uid: string) => string;
+  /** Where the staging of an object is mounted alone, for what comes from outside the node. */
+  readonly receivingPath: (uid: string) => string;
   /** What a pod mounts. */
   readonly dataPath: (uid: string) => string;
 }
@@ -44,9 +54,24 @@ export function layoutOf(rootPath: string): Layout {
     recordPath: (uid: string) => join(recordsPath, `${checkUid(uid)}.json`),
     volumePath: (uid: string) => join(volumesPath, checkUid(uid)),
     topPath: (uid: string) => join(volumesPath, `.top-${checkUid(uid)}`),
+    outboxPath: (uid: string) => join(volumesPath, `.outbox-${checkUid(uid)}`),
+    exportPath: (namespaceUid: string, uid: string) => join(rootPath, 'exports', checkUid(namespaceUid), checkUid(uid)),
+    pipePath: (uid: string) => join(volumesPath, `.pipe-${checkUid(uid)}`),
+    receivingPath: (uid: string) => join(volumesPath, `${RECEIVING_PREFIX}${checkUid(uid)}`),
     dataPath: (uid: string) => join(volumesPath, checkUid(uid), DATA_NAME),
   });
 }
+
+/** Mount points of staging areas, beside those of volumes. */
+export const RECEIVING_PREFIX = '.receiving-';
+
+/** Paths in a volume's tree, relative to it. */
+export const treeLayout = Object.freeze({
+  snapshotPath: (uid: string) => `snapshots/${checkUid(uid)}`,
+  writablePath: (uid: string) => `snapshots/${checkUid(uid)}/rw`,
+  committedPath: (uid: string) => `snapshots/${checkUid(uid)}/ro`,
+  stagingPath: (uid: string) => `${STAGING_NAME}/${checkUid(uid)}`,
+});
 
 /** The uid that a file in `images/` or `records/` is named after; undefined for one that the operator did not name. */
 export function uidOfFile(name: string): string | undefined {

@@ -9,6 +9,7 @@ import { podType } from '../../src/kube/resource-types.ts';
 import { logTail } from '../cluster/child.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
 import { createKubectl } from '../cluster/kubectl.ts';
+import { createNodeKubeconfig } from '../cluster/node-identity.ts';
 import { type AgentOptions, type OperatorProcess, startAgent, startController } from '../cluster/processes.ts';
 import { startTestCluster } from './controller/cluster.ts';
 
@@ -40,7 +41,14 @@ export async function startLab() {
       const rootPath = options.rootPath ?? path.join(dir, nodeName);
       mkdirSync(rootPath, { recursive: true });
       const flags = [...AGENT_FLAGS, ...(options.flags ?? [])];
-      const agent = startAgent({ ...common, nodeName, ...options, rootPath, flags });
+      const identity = {
+        access: cluster.controlPlane,
+        namespace: 'default',
+        nodeName,
+        dir: path.join(dir, 'kubeconfigs'),
+      };
+      const own = { ...common, kubeconfigPath: await createNodeKubeconfig(identity) };
+      const agent = startAgent({ ...own, nodeName, ...options, rootPath, flags });
       agents.push(agent);
       await agent.ready();
       return agent;

@@ -20,6 +20,7 @@ export interface NodeFacts {
   readonly committedBytes: number;
   readonly pressure: string | undefined;
   readonly orphans: readonly OrphanData[] | undefined;
+  readonly transferEndpoint: string | undefined;
 }
 
 export interface NodeReconcilerOptions {

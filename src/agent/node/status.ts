@@ -18,12 +18,14 @@ export interface NodeReport {
   readonly pressure: string | undefined;
   /** Undefined while it is not known which objects there are: then what was written stays. */
   readonly orphans: readonly OrphanData[] | undefined;
+  /** Undefined until there is one: then what was written is no longer true. */
+  readonly transferEndpoint: string | undefined;
   readonly now: Date;
 }
 
 /** What the node offers to volumes. Pure. */
 export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
-  const { previous, platform, space, allocatableBytes, committedBytes, now } = report;
+  const { previous, platform, space, allocatableBytes, committedBytes, transferEndpoint, now } = report;
   const observedGeneration = previous.metadata.generation ?? 0;
   const before = previous.status.conditions;
   const verdicts: (readonly [BtrfsNodeConditionType, Verdict])[] = [
@@ -46,6 +48,7 @@ export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
     committedBytes,
     kernel: platform.kernel,
     btrfsProgs: platform.btrfsProgs,
+    ...(transferEndpoint === undefined ? {} : { transferEndpoint }),
     ...orphansOf(report),
     conditions,
   };

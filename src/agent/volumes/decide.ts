@@ -3,15 +3,10 @@ import type { LoopbackVolumeReason } from '../../api/reasons.ts';
 import type { TreeMount, VolumeObservation } from '../../storage/volumes/observe.ts';
 import { MIN_RESIZE_BYTES } from '../../storage/volumes/resize.ts';
 import { differences } from '../../storage/volumes/tune.ts';
+import type { Refusal as AnyRefusal } from '../refusal.ts';
 import type { Wish } from './wish.ts';
 
-/** Why something can't be as the spec wants it. */
-export interface Refusal {
-  readonly reason: LoopbackVolumeReason;
-  readonly message: string;
-  /** Who can mend it: a person, or time (then it is tried again by itself). */
-  readonly mendedBy: 'person' | 'time';
-}
+export type Refusal = AnyRefusal<LoopbackVolumeReason>;
 
 export type Action =
   | { readonly kind: 'create' | 'restore-image' | 'bring-up' | 'bring-down' | 'heal' | 'tune' | 'rest' }

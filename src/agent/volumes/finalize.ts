@@ -1,14 +1,16 @@
 import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
-import type { LoopbackVolumeReason } from '../../api/reasons.ts';
+import { type LoopbackVolumeReason, loopbackVolumeReasons } from '../../api/reasons.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { removeVolume } from '../../storage/volumes/remove.ts';
+import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import type { Refusal } from './decide.ts';
-import { isAboutUsers, isRetried, outcomeOf, refusalOf } from './failure.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { removalStatusOf } from './status.ts';
+
+const MAX_NAMED = 10;
 
 /**
  * What the object asked for is gone from the node, or kept if its deletionPolicy says so, and the status says that it is.
@@ -26,9 +28,9 @@ export async function finalize(
     return settled;
   if (volume.status.nodeName !== nodeName || isTrue(volume.status.conditions, 'Removed')) return settled;
 
-  const dependents = await options.podsUsing(storage.layout.volumePath(uid));
-  if (dependents.length > 0) {
-    const message = `deletion waits for what lives in the volume; delete first: pods ${dependents.join(', ')}`;
+  const dependents = await dependentsOf(options, volume);
+  if (dependents !== undefined) {
+    const message = `deletion waits for what lives in the volume; delete first: ${dependents}`;
     return await wait(options, volume, { reason: 'HasDependents', message, mendedBy: 'time' });
   }
   const retained = volume.spec.deletionPolicy === 'Retain';
@@ -38,7 +40,7 @@ export async function finalize(
     else step = await removeVolume(storage, uid, signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    const outcome = await wait(options, volume, refusalOf(error));
+    const outcome = await wait(options, volume, refusalOf(error, loopbackVolumeReasons));
     if (isRetried(error)) throw error;
     return outcome;
   }
@@ -50,6 +52,17 @@ export async function finalize(
   events.record(volume, 'Normal', reason, 'Delete', message);
   writer.forget(keyOf(volume));
   return settledAfter(step);
+}
+
+/** The first ten of each kind. */
+async function dependentsOf(options: VolumeReconcilerOptions, volume: LoopbackVolume): Promise<string | undefined> {
+  const pods = await options.podsUsing(options.storage.layout.volumePath(volume.metadata.uid));
+  const snapshots = options.snapshotsIn(volume).toSorted();
+  const named = [
+    ...(snapshots.length === 0 ? [] : [`Snapshots ${snapshots.slice(0, MAX_NAMED).join(', ')}`]),
+    ...(pods.length === 0 ? [] : [`pods ${pods.join(', ')}`]),
+  ];
+  return named.length === 0 ? undefined : named.join('; ');
 }
 
 async function wait(options: VolumeReconcilerOptions, volume: LoopbackVolume, refusal: Refusal): Promise<Outcome> {

@@ -14,6 +14,8 @@ export interface VolumeReconcilerOptions {
   readonly storage: Storage;
   readonly client: ResourceClient<LoopbackVolume>;
   readonly cached: (key: string) => LoopbackVolume | undefined;
+  /** Keys of the Snapshots in a volume, in no order. */
+  readonly snapshotsIn: (volume: LoopbackVolume) => readonly string[];
   readonly writer: StatusWriter<LoopbackVolume, LoopbackVolumeStatus>;
   readonly events: EventRecorder;
   readonly clock: Clock;

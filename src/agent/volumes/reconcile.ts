@@ -1,15 +1,16 @@
 import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { formatBytes, parseQuantity } from '../../api/quantity.ts';
+import { loopbackVolumeReasons } from '../../api/reasons.ts';
 import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled } from '../../runtime/outcome.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
+import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply } from './apply.ts';
 import { type Decision, decide, type Memory, type Refusal } from './decide.ts';
-import { isAboutUsers, isRetried, outcomeOf, refusalOf } from './failure.ts';
 import { finalize } from './finalize.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { createProgress } from './progress.ts';
@@ -142,7 +143,7 @@ class Pass {
     // What the API server refuses is no failure of the volume.
     if (this.#signal.aborted || error instanceof ApiError) throw error;
     const seen = await observeVolume(this.#options.storage, this.#uid).catch(() => undefined);
-    const refusal = await this.#namingPods(refusalOf(error));
+    const refusal = await this.#namingPods(refusalOf(error, loopbackVolumeReasons));
     await this.#write(seen, refusal);
     if (isRetried(error)) throw error;
     return outcomeOf(refusal);

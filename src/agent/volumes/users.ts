@@ -1,6 +1,7 @@
 import { keyOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { Pod } from '../../kube/resource-types.ts';
+import { coalesced } from '../../storage/coalesce.ts';
 
 const MAX_NAMED = 10;
 
@@ -8,11 +9,10 @@ const MAX_NAMED = 10;
 export type PodsUsing = (path: string) => Promise<readonly string[]>;
 
 export function createPodsUsing(pods: ResourceClient<Pod>, nodeName: string): PodsUsing {
+  const fieldSelector = `spec.nodeName=${nodeName},status.phase!=Succeeded,status.phase!=Failed`;
+  const list = coalesced<void, Pod[]>(() => pods.list({ fieldSelector }));
   return async (path) => {
-    const ofNode = await pods.list({
-      fieldSelector: `spec.nodeName=${nodeName},status.phase!=Succeeded,status.phase!=Failed`,
-    });
-    return ofNode
+    return (await list())
       .filter((pod) =>
         pod.spec?.volumes?.some(({ hostPath }) => hostPath !== undefined && isAtOrBelow(hostPath.path, path)),
       )

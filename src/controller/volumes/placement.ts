@@ -1,4 +1,5 @@
 import { formatBytes } from '../../api/quantity.ts';
+import type { Placement } from '../objects/placed-kind.ts';
 
 /** What placement knows of a node that has an agent. */
 export interface NodeOffer {
@@ -17,10 +18,6 @@ export interface PlacementRequest {
   readonly nodeName: string | undefined;
   readonly nodeSelector: Readonly<Record<string, string>> | undefined;
 }
-
-export type Placement =
-  | { readonly kind: 'node'; readonly nodeName: string }
-  | { readonly kind: 'none'; readonly reason: 'NoNodeFits' | 'UnknownNode'; readonly message: string };
 
 // A message is for a person, and an object's status has a limit.
 const MAX_NAMED_NODES = 5;

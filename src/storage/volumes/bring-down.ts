@@ -1,14 +1,18 @@
-import { rmdir } from 'node:fs/promises';
+import { rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import { CommandError, type Run } from '../../host/command.ts';
 import { setImmutable } from '../../host/coreutils.ts';
-import { detachLoopDevice, isAttached, type LoopDevice } from '../../host/losetup.ts';
+import { detachLoopDevice, isAttached, isBackingFileDeleted, type LoopDevice } from '../../host/losetup.ts';
 import { unmount } from '../../host/mount.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
+import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { isErrno } from '../records.ts';
-import { observePlace, type VolumePlace } from './observe.ts';
+import { RECEIVING_PREFIX } from '../layout.ts';
+import { isErrno, type VolumeRecord } from '../records.ts';
+import { removeReceiving } from '../snapshots/receiving-mount.ts';
+import { majorMinor, observePlace, type VolumePlace } from './observe.ts';
 import { removeTop } from './top-mount.ts';
 
 /**
@@ -23,17 +27,40 @@ export async function bringDown(storage: Storage, uid: string, signal?: AbortSig
 
 /** {@link bringDown} for a caller that has the volume's lock; returns what there was before. */
 export async function takeDown(storage: Storage, run: Run, uid: string): Promise<VolumePlace> {
-  const before = await observePlace(storage, uid);
+  return await storage.withoutTree(uid, () => takeDownUnused(storage, run, uid));
+}
+
+async function takeDownUnused(storage: Storage, run: Run, uid: string): Promise<VolumePlace> {
+  const before = await withoutReceiving(storage, await observePlace(storage, uid));
   const { mount, loops, record } = before;
   refuseUsers(before);
+  const ownLoop = await ownLoopOf(storage, before);
   if (mount !== undefined) await unmountTree(run, mount.mountPoint);
   await removeTop(storage, run, uid);
-  if (record !== undefined) await proveUnused(record.filesystemUUID, before);
-  const ownLoopPath = mount?.source ?? (loops.length === 1 ? loops[0]?.path : undefined);
-  if (ownLoopPath !== undefined) await detachAndProve(storage, run, ownLoopPath, before);
-  refuseOtherLoops(before, ownLoopPath);
+  // NOTE: rmdir of a mount point ends its mounts in other namespaces, in use or not: this has to come before it.
+  if (record !== undefined) {
+    const all = [...loops, ...(await loopsOfLostImage(storage, before))];
+    await proveUnused(record, [...all.map((loop) => loop.path), mount?.source]);
+  }
+  if (ownLoop !== undefined) await detachAndProve(storage, run, uid, ownLoop);
+  refuseOtherLoops(loops, ownLoop?.path);
   await removeMountPoint(storage, run, uid);
   return before;
+}
+
+/** The loop device that goes with the volume: of its mount, or the only one of its image. */
+async function ownLoopOf(storage: Storage, { mount, loops }: VolumePlace): Promise<LoopDevice | undefined> {
+  if (mount === undefined) return loops.length === 1 ? loops[0] : undefined;
+  const isMounted = ({ path }: LoopDevice) => path === mount.source;
+  return loops.find(isMounted) ?? (await storage.loopDevices()).find(isMounted);
+}
+
+/** Nobody is in the tree: what is mounted for receiving was left by a process that died. */
+async function withoutReceiving(storage: Storage, place: VolumePlace): Promise<VolumePlace> {
+  const prefix = join(storage.layout.volumesPath, RECEIVING_PREFIX);
+  const left = place.otherMountPoints.filter((path) => path.startsWith(prefix));
+  for (const path of left) await removeReceiving(storage, path);
+  return left.length === 0 ? place : await observePlace(storage, place.uid);
 }
 
 function refuseUsers({ otherMountPoints }: VolumePlace): void {
@@ -68,10 +95,9 @@ async function unmountTree(run: Run, path: string): Promise<void> {
 }
 
 /** A filesystem that lives on without a mount of ours is held by another mount namespace, e.g. a pod's. */
-async function proveUnused(filesystemUUID: string, { loops, mount }: VolumePlace): Promise<void> {
+async function proveUnused({ filesystemUUID }: VolumeRecord, ownPaths: readonly (string | undefined)[]): Promise<void> {
   const live = (await liveDevices(filesystemUUID)) ?? [];
-  const own = [...loops.map((loop) => loop.path), mount?.source];
-  if (!live.some((name) => own.includes(`/dev/${name}`))) return;
+  if (!live.some((name) => ownPaths.includes(`/dev/${name}`))) return;
   throw new StorageError(
     'in-use',
     'the filesystem is still mounted in another mount namespace, most likely by a pod; nothing is detached until that has ended',
@@ -80,7 +106,7 @@ async function proveUnused(filesystemUUID: string, { loops, mount }: VolumePlace
 }
 
 /** Rule 17: a second loop device on the image was made by somebody else, who has to end it. */
-function refuseOtherLoops({ loops }: VolumePlace, ownLoopPath: string | undefined): void {
+function refuseOtherLoops(loops: readonly LoopDevice[], ownLoopPath: string | undefined): void {
   const others = loops.filter((loop) => loop.path !== ownLoopPath).map((loop) => loop.path);
   if (others.length === 0) return;
   throw new StorageError(
@@ -92,26 +118,58 @@ function refuseOtherLoops({ loops }: VolumePlace, ownLoopPath: string | undefine
   );
 }
 
-/** The kernel answers 0 and only marks a device that somebody has open (autoclear): look again. */
-async function detachAndProve(
-  storage: Storage,
-  run: Run,
-  loopPath: string,
-  { uid, loops }: VolumePlace,
-): Promise<void> {
-  if (!(await isAttached(loopPath))) return;
-  const at = (devices: readonly LoopDevice[]) => devices.find((loop) => loop.path === loopPath);
-  const identity = at(loops) ?? at(await storage.loopDevices());
-  await detachLoopDevice(run, loopPath).catch((error: unknown) => {
+/**
+ * Nothing is detached that is not the same image by now: without a mount anybody can take the device from it and attach
+ * another. The kernel answers 0 and only marks a device that somebody has open (autoclear): look again.
+ */
+async function detachAndProve(storage: Storage, run: Run, uid: string, own: LoopDevice): Promise<void> {
+  const isStillAttached = async () => (await storage.loopDevices()).some((loop) => isSameImage(loop, own));
+  if (!(await isStillAttached())) return;
+  await detachLoopDevice(run, own.path).catch((error: unknown) => {
     if (!(error instanceof CommandError) || error.failure.stillRunning) throw error;
   });
-  if (!(await isAttached(loopPath))) return;
-  // Attached all the same: still to this image, or already to another one, which somebody attached in the meantime.
-  const after = at(await storage.loopDevices());
-  if (after?.backingInode !== identity?.backingInode || after?.backingDevice !== identity?.backingDevice) return;
-  throw new StorageError('in-use', `${loopPath} of volume ${uid} is still open somewhere and could not be detached`, {
+  if (!(await isAttached(own.path)) || !(await isStillAttached())) return;
+  throw new StorageError('in-use', `${own.path} of volume ${uid} is still open somewhere and could not be detached`, {
     reason: 'StillInUse',
   });
+}
+
+function isSameImage(one: LoopDevice, other: LoopDevice): boolean {
+  return (
+    one.path === other.path && one.backingDevice === other.backingDevice && one.backingInode === other.backingInode
+  );
+}
+
+/**
+ * No loop device holds what is left of an image whose file was deleted: only for a volume that is deleted too, as it may be
+ * the last copy of the data. The caller has taken the volume down; throws `in-use` as that does.
+ */
+export async function detachDeletedImage(storage: Storage, run: Run, place: VolumePlace): Promise<void> {
+  const deleted: LoopDevice[] = [];
+  for (const loop of await loopsOfLostImage(storage, place)) {
+    if (await isBackingFileDeleted(loop.path)) deleted.push(loop);
+  }
+  const [own] = deleted;
+  refuseOtherLoops(deleted, own?.path);
+  if (own !== undefined) await detachAndProve(storage, run, place.uid, own);
+}
+
+/**
+ * Loop devices of the image that the volume was made with, when it is not in its place any more: known by the recorded inode,
+ * which no other file gets as long as a device holds it, and by the filesystem.
+ */
+async function loopsOfLostImage(
+  { layout, loopDevices }: Storage,
+  { record, image }: VolumePlace,
+): Promise<readonly LoopDevice[]> {
+  if (record === undefined || image?.inode === record.imageInode) return [];
+  const device = majorMinor((await stat(layout.imagesPath)).dev);
+  const found: LoopDevice[] = [];
+  for (const loop of await loopDevices()) {
+    if (loop.backingDevice !== device || loop.backingInode !== record.imageInode) continue;
+    if ((await readSuperblock(loop.path))?.filesystemUUID === record.filesystemUUID) found.push(loop);
+  }
+  return found;
 }
 
 async function removeMountPoint(storage: Storage, run: Run, uid: string): Promise<void> {

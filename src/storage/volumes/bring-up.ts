@@ -15,11 +15,12 @@ import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, TREE_NAME } from '../layout.ts';
 import { isErrno, saveRecord, type VolumeRecord } from '../records.ts';
+import { isTreeMount } from '../tree-mount.ts';
 import { takeDown } from './bring-down.ts';
 import { proveImage, proveSingleDevice, proveUnformatted } from './identify.ts';
 import { isBestEffort, type MountSettings, mountOptions } from './mount-options.ts';
 import { HELD_ELSEWHERE, needsRestart } from './needs-restart.ts';
-import { isTreeMount, observePlace, type VolumePlace } from './observe.ts';
+import { observePlace, type VolumePlace } from './observe.ts';
 import { removeTop } from './top-mount.ts';
 
 export interface VolumeSettings extends MountSettings {

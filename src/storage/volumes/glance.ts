@@ -3,7 +3,7 @@ import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { observeSpace } from '../../host/space-info.ts';
 import type { Storage } from '../context.ts';
 import { isErrno } from '../records.ts';
-import { isReadOnly } from './observe.ts';
+import { isReadOnly } from '../tree-mount.ts';
 
 /** What can be seen of a volume without running a command or touching its filesystem. */
 export interface Glance {

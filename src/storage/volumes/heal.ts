@@ -1,10 +1,11 @@
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import { mountBtrfs, unmount } from '../../host/mount.ts';
 import { attempt, type Storage } from '../context.ts';
+import { isReadOnly } from '../tree-mount.ts';
 import type { VolumeSettings } from './bring-up.ts';
 import { mountOptions } from './mount-options.ts';
 import { HELD_ELSEWHERE, needsRestart } from './needs-restart.ts';
-import { isReadOnly, observePlace } from './observe.ts';
+import { observePlace } from './observe.ts';
 
 /**
  * A volume that btrfs turned read-only is writable again: unmounted and mounted, which is safe because an aborted
@@ -18,20 +19,22 @@ export async function healReadOnly(
   signal?: AbortSignal,
 ): Promise<void> {
   await storage.withVolume(uid, signal, (run) =>
-    attempt('mount the volume anew', async () => {
-      const { record, mount, otherMountPoints } = await observePlace(storage, uid);
-      if (record?.tree === undefined || mount === undefined || !isReadOnly(mount)) return;
-      if (otherMountPoints.length > 0)
-        throw needsRestart(`it is also mounted at ${otherMountPoints.slice(0, 3).join(', ')}`);
-      await unmount(run, mount.mountPoint).catch((cause: unknown) => {
-        throw needsRestart('files in it are open', cause);
-      });
-      const held = (await liveDevices(record.filesystemUUID)) !== undefined;
-      const options = [...mountOptions(settings), ...(held ? ['ro'] : []), `subvolid=${record.tree.id}`];
-      const mounting = mountBtrfs(run, mount.source, mount.mountPoint, options);
-      // NOTE: a filesystem in this state refuses even a read-only mount of a subvolume whose path it can't read (seen with 6.18).
-      await (held ? mounting.catch(() => undefined) : mounting);
-      if (held) throw needsRestart(HELD_ELSEWHERE);
-    }),
+    attempt('mount the volume anew', () =>
+      storage.withoutTree(uid, async () => {
+        const { record, mount, otherMountPoints } = await observePlace(storage, uid);
+        if (record?.tree === undefined || mount === undefined || !isReadOnly(mount)) return;
+        if (otherMountPoints.length > 0)
+          throw needsRestart(`it is also mounted at ${otherMountPoints.slice(0, 3).join(', ')}`);
+        await unmount(run, mount.mountPoint).catch((cause: unknown) => {
+          throw needsRestart('files in it are open', cause);
+        });
+        const held = (await liveDevices(record.filesystemUUID)) !== undefined;
+        const options = [...mountOptions(settings), ...(held ? ['ro'] : []), `subvolid=${record.tree.id}`];
+        const mounting = mountBtrfs(run, mount.source, mount.mountPoint, options);
+        // NOTE: a filesystem in this state refuses even a read-only mount of a subvolume whose path it can't read (seen with 6.18).
+        await (held ? mounting.catch(() => undefined) : mounting);
+        if (held) throw needsRestart(HELD_ELSEWHERE);
+      }),
+    ),
   );
 }

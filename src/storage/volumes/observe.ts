@@ -1,13 +1,13 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { countDeviceErrors, liveDevices, readLabel } from '../../host/btrfs-sysfs.ts';
 import { type Owner, readFilesystemSize, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
-import { type Mount, mountAt, optionValue, readMounts } from '../../host/mountinfo.ts';
+import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
 import { attempt, type Storage } from '../context.ts';
 import type { Layout } from '../layout.ts';
 import { isErrno, loadRecord, type VolumeRecord } from '../records.ts';
+import { isReadOnly, isTreeMount } from '../tree-mount.ts';
 
 export interface Image {
   readonly sizeBytes: number;
@@ -106,19 +106,6 @@ async function hasStrayDirectory(layout: Layout, uid: string, mounts: readonly M
   return found.some((stats) => stats !== undefined);
 }
 
-/** Rule 3: a mount of btrfs, of the recorded subvolume, of the filesystem with the recorded UUID, from a device of it. */
-export function isTreeMount(
-  mount: Mount,
-  record: VolumeRecord | undefined,
-  live: readonly string[] | undefined,
-): boolean {
-  if (record?.tree === undefined || mount.fsType !== 'btrfs') return false;
-  return (
-    optionValue(mount.superOptions, 'subvolid') === String(record.tree.id) &&
-    live?.includes(basename(mount.source)) === true
-  );
-}
-
 async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount): Promise<TreeMount> {
   const { run, layout } = storage;
   const path = mount.mountPoint;
@@ -141,11 +128,6 @@ async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount)
     owner,
     deviceErrors,
   };
-}
-
-/** True also when btrfs itself stopped writing after an error: then the superblock is `ro` and the mount still `rw`. */
-export function isReadOnly({ options, superOptions }: Mount): boolean {
-  return options.includes('ro') || superOptions.includes('ro');
 }
 
 function imageOf(stats: Stats): Image {

@@ -51,6 +51,7 @@ describe('kubectl explain', () => {
 describe('kubectl get', () => {
   beforeAll(async () => {
     await create(room, 'new', { size: '1Gi' });
+    await applyStatus(room, 'new', CONTROLLER_MANAGER, { conditions: [condition('Scheduled', 'False', 'NoNodeFits')] });
     for (const [name, nodeName] of [
       ['first', 'node-a'],
       ['second', 'node-b'],
@@ -80,19 +81,19 @@ describe('kubectl get', () => {
 
   test('kubectl get lbv: answers first whether it is ready, why, how large and where', async () => {
     const [head, ...lines] = rows(await room.kubectl(['get', 'lbv']));
-    expect(head).toEqual(['NAME', 'READY', 'REASON', 'SIZE', 'RESIZED', 'NODE', 'AGE']);
+    expect(head).toEqual(['NAME', 'READY', 'REASON', 'SIZE', 'RESIZED', 'SCHEDULED', 'NODE', 'AGE']);
     expect(lines.map((line) => line.slice(0, -1))).toEqual([
-      ['first', 'False', 'ForeignFilesystem', '1073741824', 'node-a'],
-      ['new', 'Unknown', 'Pending', '1Gi'],
-      ['second', 'False', 'ForeignFilesystem', '1073741824', 'node-b'],
+      ['first', 'False', 'ForeignFilesystem', '1073741824', 'Placed', 'node-a'],
+      ['new', 'Unknown', 'Pending', '1Gi', 'NoNodeFits'],
+      ['second', 'False', 'ForeignFilesystem', '1073741824', 'Placed', 'node-b'],
     ]);
   });
 
   test('kubectl get lbv -o wide: adds what one needs on the node, and the message', async () => {
     const [head, line] = rows(await room.kubectl(['get', 'lbv', 'first', '-o', 'wide']));
     const wide = ['SIZE-BYTES', 'USED-BYTES', 'HOST-BYTES', 'FS-UUID', 'DEVICE', 'MOUNT-PATH', 'MESSAGE'];
-    expect(head?.slice(7)).toEqual(wide);
-    expect(line?.slice(6)).toEqual([
+    expect(head?.slice(8)).toEqual(wide);
+    expect(line?.slice(7)).toEqual([
       '147456',
       '2097152',
       '6f1c3a4e-0000-4000-8000-000000000001',
@@ -131,6 +132,8 @@ describe('kubectl get', () => {
       kernel: '6.12.0',
       btrfsProgs: '6.14',
       hostTotalBytes: 10,
+      allocatableBytes: 9,
+      committedBytes: 3,
       orphans,
       conditions,
     };
@@ -141,8 +144,8 @@ describe('kubectl get', () => {
     });
     expect([answer.status, answer.body.status]).toEqual([200, status]);
     const [head, line] = rows(await room.kubectl(['get', 'bn', room.namespace]));
-    expect(head).toEqual(['NAME', 'READY', 'REASON', 'KERNEL', 'AGE']);
-    expect(line?.slice(0, 4)).toEqual([room.namespace, 'True', 'Ready', '6.12.0']);
+    expect(head).toEqual(['NAME', 'READY', 'REASON', 'ALLOCATABLE-BYTES', 'COMMITTED-BYTES', 'KERNEL', 'AGE']);
+    expect(line?.slice(0, 6)).toEqual([room.namespace, 'True', 'Ready', '9', '3', '6.12.0']);
     await room.call(path, { method: 'DELETE' });
   });
 });

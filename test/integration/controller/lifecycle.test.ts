@@ -81,7 +81,9 @@ describe('LoopbackVolume and BtrfsNode: a lost node', () => {
     const lost = await cluster.volumeThat('vol', isLost, 15_000);
     expect(readyOf(lost)).toMatchObject({
       status: 'Unknown',
-      message: 'the agent of node node-a has stopped renewing its Lease; what is on the node is unknown',
+      message: expect.stringContaining(
+        'the agent of node node-a has stopped renewing its Lease; what is on the node is unknown. Bring the node or its agent back',
+      ),
     });
     expect(lost.status).toMatchObject({
       nodeName: 'node-a',

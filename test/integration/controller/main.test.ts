@@ -53,7 +53,15 @@ describe('main', () => {
     [['controller', '--help'], {}, 0, /--leader-election-lease-seconds\n/],
     [['serve'], {}, 2, /^unknown command "serve": .*\n$/],
     [['agent'], { NODE_NAME: 'No Node' }, 2, /^NODE_NAME: "No Node" is not allowed: .*\n$/],
-    [['controller', '--kubeconfig=/none'], {}, 1, /"level":"fatal".*kubeconfig \\"\/none\\"/],
+    [[], {}, 2, /\nUsage: btrfs-operator COMMAND/],
+    [['--help'], {}, 0, /\nUsage: btrfs-operator COMMAND/],
+    [['controller', '--kubeconfig=/none'], {}, 1, /^kubeconfig "\/none" can't be loaded: ENOENT: .*\n$/],
+    [
+      ['agent', '--node-name=a', `--kubeconfig=${import.meta.filename}`],
+      {},
+      1,
+      /^kubeconfig ".*" can't be loaded: .*\n$/,
+    ],
   ])('%j ends with the right code and text', async (args, env, code, text) => {
     const child = startMain(args, env);
     expect(await child.exited).toEqual({ code, signal: null });

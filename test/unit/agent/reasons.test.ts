@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { btrfsNodeReasons, loopbackVolumeReasons } from '../../../src/api/reasons.ts';
+import { snapshotReasons } from '../../../src/api/reasons-snapshot.ts';
 
 const srcPath = path.resolve(import.meta.dirname, '../../../src');
 
@@ -18,20 +19,21 @@ function reasonsIn(room: string): readonly (readonly [reason: string, file: stri
 
 describe('reasons', () => {
   // Events have reasons of their own, which no condition shows.
-  const ofEvents = ['Created', 'Healed', 'Changed', 'Resized', 'Minimized'];
+  const ofEvents = ['Created', 'Healed', 'Changed', 'Resized', 'Minimized', 'Transferred'];
+  const explained = { ...loopbackVolumeReasons, ...snapshotReasons };
 
   it.each(['storage', 'agent', 'controller'])(
     'every reason that src/%s writes is one that the API explains',
     (room) => {
       const found = reasonsIn(room);
       expect(found.length).toBeGreaterThan(2);
-      const known = [...Object.keys(loopbackVolumeReasons), ...Object.keys(btrfsNodeReasons)];
+      const known = [...Object.keys(explained), ...Object.keys(btrfsNodeReasons)];
       expect(found.filter(([reason]) => !known.includes(reason) && !ofEvents.includes(reason))).toEqual([]);
     },
   );
 
-  it("a reason that storage gives a failure is one of a LoopbackVolume's", () => {
-    const foreign = reasonsIn('storage').filter(([reason]) => !Object.hasOwn(loopbackVolumeReasons, reason));
+  it('a reason that storage gives a failure is one of an object in it', () => {
+    const foreign = reasonsIn('storage').filter(([reason]) => !Object.hasOwn(explained, reason));
     expect(foreign).toEqual([]);
   });
 });

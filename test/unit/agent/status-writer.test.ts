@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createStatusWriter } from '../../../src/agent/status-writer.ts';
-import { type LoopbackVolume, type LoopbackVolumeStatus, ownedByAgent } from '../../../src/api/loopback-volume.ts';
+import type { LoopbackVolume, LoopbackVolumeStatus } from '../../../src/api/loopback-volume.ts';
+import { ownedByAgent } from '../../../src/api/ownership.ts';
 import type { ApplyOptions, Draft } from '../../../src/kube/resource-client.ts';
 import { clientWith } from '../../builders/clients.ts';
 import { volumeOf } from '../../builders/objects.ts';

@@ -135,6 +135,14 @@ describe('usage is written in steps', () => {
     expect(isUsageWorthWriting(written, usageWith(usage))).toBe(worth);
   });
 
+  it.each([
+    ['a little more is free than pressure begins at', GIB * 0.12 - 1, false],
+    ['enough is free again', Math.ceil(GIB * 0.12), true],
+  ])('isUsageWorthWriting: %s', (_, freeBytes, worth) => {
+    const full = statusOf(reportWith({ usage: usageWith({ freeBytes: MIB }) }));
+    expect(isUsageWorthWriting(full, usageWith({ freeBytes }))).toBe(worth);
+  });
+
   it('isUsageWorthWriting: what was written is not worth writing again', () => {
     const full = statusOf(reportWith({ usage: usageWith({ freeBytes: MIB }) }));
     expect(isUsageWorthWriting(full, usageWith({ freeBytes: MIB }))).toBe(false);

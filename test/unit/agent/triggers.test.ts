@@ -15,10 +15,13 @@ function queueNamed(name: string): Reconciler {
   };
 }
 
+const cacheOf = <T>(objects: readonly T[]) => ({ get: () => undefined, values: () => objects });
+
 const triggers = createTriggers({
   nodeName: 'node-a',
-  volumes: () => [volumeOf(), volumeOf({ metadata: { name: 'other' } })],
+  caches: { volumes: cacheOf([volumeOf(), volumeOf({ metadata: { name: 'other' } })]), snapshots: cacheOf([]) },
   volumeQueue: queueNamed('volumes'),
+  snapshotQueue: queueNamed('snapshots'),
   nodeQueue: queueNamed('node'),
 });
 const updated = (parts: VolumeParts) =>

@@ -1,11 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseBtrfsNode } from '../../../src/api/btrfs-node.ts';
-import {
-  type LoopbackVolumeStatus,
-  ownedByAgent,
-  ownedByController,
-  parseLoopbackVolume,
-} from '../../../src/api/loopback-volume.ts';
+import { type LoopbackVolumeStatus, parseLoopbackVolume } from '../../../src/api/loopback-volume.ts';
+import { ownedByAgent, ownedByController } from '../../../src/api/ownership.ts';
 
 const metadata = { namespace: 'team', name: 'demo', uid: 'u1', resourceVersion: '7' };
 const since = '2026-11-21T10:00:00Z';

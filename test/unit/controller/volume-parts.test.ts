@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { VOLUME_FINALIZER } from '../../../src/api/group.ts';
-import { createCommitments } from '../../../src/controller/volumes/commitments.ts';
-import { addFinalizerPatch, removeFinalizerPatch } from '../../../src/controller/volumes/finalizer.ts';
+import { addFinalizerPatch, removeFinalizerPatch } from '../../../src/controller/objects/finalizer.ts';
 import {
   lostStatus,
   type ScheduledUpdate,
   saysScheduled,
   scheduledStatus,
-} from '../../../src/controller/volumes/status.ts';
+} from '../../../src/controller/objects/status.ts';
+import { createCommitments } from '../../../src/controller/volumes/commitments.ts';
 import { condition, scheduled, T0, volumeOf } from '../../builders/objects.ts';
 
 const MiB = 2 ** 20;
@@ -76,13 +76,13 @@ describe('finalizer patches', () => {
     ['foreign ones', ['example.com/x'], { op: 'add', path: '/metadata/finalizers/-', value: VOLUME_FINALIZER }],
   ])('adds to %s', (_, finalizers, add) => {
     const volume = volumeOf({ metadata: { finalizers: finalizers ?? [] } });
-    expect(addFinalizerPatch(volume)).toEqual([sameVersion, add]);
+    expect(addFinalizerPatch(volume, VOLUME_FINALIZER)).toEqual([sameVersion, add]);
   });
 
   it('removes ours by its place and leaves the others', () => {
     const volume = volumeOf({ metadata: { finalizers: ['example.com/x', VOLUME_FINALIZER, 'example.com/y'] } });
     const path = '/metadata/finalizers/1';
-    expect(removeFinalizerPatch(volume)).toEqual([
+    expect(removeFinalizerPatch(volume, VOLUME_FINALIZER)).toEqual([
       sameVersion,
       { op: 'test', path, value: VOLUME_FINALIZER },
       { op: 'remove', path },

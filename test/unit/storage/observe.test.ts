@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { mountAt, parseMountinfo } from '../../../src/host/mountinfo.ts';
-import { isTreeMount, majorMinor } from '../../../src/storage/volumes/observe.ts';
+import { isTreeMount } from '../../../src/storage/tree-mount.ts';
+import { majorMinor } from '../../../src/storage/volumes/observe.ts';
 import { textFixture } from '../../builders/fixtures.ts';
 import { mountOf, recordOf, UID } from '../../builders/observations.ts';
 

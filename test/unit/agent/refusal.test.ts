@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { judge } from '../../../src/agent/judge.ts';
-import { isRetried, outcomeOf, refusalOf } from '../../../src/agent/volumes/failure.ts';
+import { isRetried, outcomeOf, refusalOf } from '../../../src/agent/refusal.ts';
+import { loopbackVolumeReasons } from '../../../src/api/reasons.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { StorageError, type StorageErrorCode } from '../../../src/storage/errors.ts';
 
@@ -18,16 +19,20 @@ describe('refusalOf', () => {
     ['timeout', 'CommandStuck', 'time'],
     ['failed', 'CommandFailed', 'time'],
   ] as const)('C22 refusalOf: %s keeps its reason %s and message, mended by %s %s', (code, reason, mendedBy) => {
-    expect(refusalOf(failed(code, reason))).toEqual({ reason, message: 'could not do it', mendedBy });
+    expect(refusalOf(failed(code, reason), loopbackVolumeReasons)).toEqual({
+      reason,
+      message: 'could not do it',
+      mendedBy,
+    });
   });
 
   it.each([undefined, 'SomethingElse', 'toString', 'constructor'])(
     'refusalOf: the reason %s, which the API does not know, becomes CommandFailed',
-    (reason) => expect(refusalOf(failed('failed', reason)).reason).toBe('CommandFailed'),
+    (reason) => expect(refusalOf(failed('failed', reason), loopbackVolumeReasons).reason).toBe('CommandFailed'),
   );
 
   it('refusalOf: an unknown error shows nothing of itself', () => {
-    const refusal = refusalOf(new Error('pid 4711 in /tmp/x7f3'));
+    const refusal = refusalOf(new Error('pid 4711 in /tmp/x7f3'), loopbackVolumeReasons);
     expect(refusal).toMatchObject({ reason: 'InternalError', mendedBy: 'time' });
     expect(refusal.message).not.toMatch(/4711|x7f3/);
   });

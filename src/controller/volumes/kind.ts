@@ -1,24 +1,32 @@
 import type { BtrfsNode } from '../../api/btrfs-node.ts';
 import { findCondition, isTrue } from '../../api/conditions.ts';
+import { VOLUME_FINALIZER } from '../../api/group.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { Cluster } from '../cluster.ts';
+import type { PlacedKind } from '../objects/placed-kind.ts';
 import { sizeBytesOf } from './commitments.ts';
-import type { VolumeWorld } from './decide.ts';
 import { decidePlacement, type NodeOffer } from './placement.ts';
 
-/** All that a decision about the volume rests on, from the caches. */
-export function observeVolume(cluster: Cluster, volume: LoopbackVolume): VolumeWorld {
-  const { spec, status } = volume;
+/** A LoopbackVolume goes to the node with the most free capacity among those that its spec allows. */
+export function volumeKind(cluster: Cluster): PlacedKind<LoopbackVolume> {
+  const { commitments } = cluster;
   return {
-    volume,
-    nodeState: status.nodeName === undefined ? undefined : cluster.nodeStateOf(status.nodeName),
-    isAssumed: cluster.commitments.isAssumed(keyOf(volume)),
-    placement: () =>
+    finalizer: VOLUME_FINALIZER,
+    client: cluster.clients.volumes,
+    cached: (key) => cluster.volumes.get(key),
+    place: ({ spec }) =>
       decidePlacement(
         { sizeBytes: sizeBytesOf(spec), nodeName: spec.nodeName, nodeSelector: spec.nodeSelector },
         [...cluster.btrfsNodes.values()].map((btrfsNode) => offerOf(cluster, btrfsNode)),
       ),
+    isAssumed: commitments.isAssumed,
+    assume(volume, nodeName) {
+      const key = keyOf(volume);
+      commitments.assume(key, nodeName, sizeBytesOf(volume.spec));
+      return () => commitments.release(key);
+    },
+    leftBehind: ({ status }) => status.imagePath ?? 'its image',
   };
 }
 

@@ -1,24 +1,16 @@
 import { findCondition, setCondition } from '../../api/conditions.ts';
-import {
-  type LoopbackVolume,
-  type LoopbackVolumeStatus,
-  ownedByAgent,
-  ownedByController,
-} from '../../api/loopback-volume.ts';
+import { ownedByAgent, ownedByController, type PlacedStatus } from '../../api/ownership.ts';
+import type { PlacedObject } from './placed-kind.ts';
 
 export interface ScheduledUpdate {
   /** `undefined` while there is none. */
   readonly nodeName: string | undefined;
-  readonly reason: 'Placed' | 'NoNodeFits' | 'UnknownNode';
+  readonly reason: string;
   readonly message: string;
 }
 
 /** The controller's part of the status after a decision about the place. */
-export function scheduledStatus(
-  { metadata, status }: LoopbackVolume,
-  update: ScheduledUpdate,
-  now: Date,
-): LoopbackVolumeStatus {
+export function scheduledStatus({ metadata, status }: PlacedObject, update: ScheduledUpdate, now: Date): PlacedStatus {
   const { nodeName, reason, message } = update;
   const conditions = setCondition(
     status.conditions,
@@ -35,7 +27,7 @@ export function scheduledStatus(
 }
 
 /** True if condition Scheduled says this already, for this generation. */
-export function saysScheduled({ metadata, status }: LoopbackVolume, update: ScheduledUpdate): boolean {
+export function saysScheduled({ metadata, status }: PlacedObject, update: ScheduledUpdate): boolean {
   const scheduled = findCondition(status.conditions, 'Scheduled');
   return (
     scheduled?.status === (update.nodeName === undefined ? 'False' : 'True') &&
@@ -47,7 +39,7 @@ export function saysScheduled({ metadata, status }: LoopbackVolume, update: Sche
 }
 
 /** The agent's part of the status, whole, with Ready=Unknown: what else it had said stays as it was. */
-export function lostStatus({ metadata, status }: LoopbackVolume, message: string, now: Date): LoopbackVolumeStatus {
+export function lostStatus({ metadata, status }: PlacedObject, message: string, now: Date): PlacedStatus {
   const conditions = setCondition(
     status.conditions,
     { type: 'Ready', status: 'Unknown', reason: 'NodeLost', message, observedGeneration: metadata.generation },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decideVolume, type VolumeDecision, type VolumeWorld } from '../../../src/controller/volumes/decide.ts';
+import { VOLUME_FINALIZER } from '../../../src/api/group.ts';
+import { type Decision, decideObject, type World } from '../../../src/controller/objects/decide.ts';
 import { condition, nodeLost, scheduled, volumeOf } from '../../builders/objects.ts';
 
 const deleting = { deletionTimestamp: '2026-01-01T00:00:00Z', generation: 2 };
@@ -9,95 +10,95 @@ const removed = (observedGeneration: number) => condition('Removed', 'True', { o
 
 interface Row {
   readonly title: string;
-  readonly world: Partial<VolumeWorld> & Pick<VolumeWorld, 'volume'>;
-  readonly decision: VolumeDecision;
+  readonly world: Partial<World> & Pick<World, 'object'>;
+  readonly decision: Decision;
 }
 
 const rows: Row[] = [
   {
     title: 'a new volume gets the finalizer before anything else',
-    world: { volume: volumeOf({ metadata: { finalizers: ['example.com/other'] } }) },
+    world: { object: volumeOf({ metadata: { finalizers: ['example.com/other'] } }) },
     decision: { kind: 'add-finalizer' },
   },
   {
     title: 'a placed volume that lost its finalizer gets it back',
-    world: { volume: volumeOf({ metadata: { finalizers: [] }, status: placed }) },
+    world: { object: volumeOf({ metadata: { finalizers: [] }, status: placed }) },
     decision: { kind: 'add-finalizer' },
   },
   {
     title: 'a volume without a node is placed where placement says',
-    world: { volume: volumeOf(), placement: () => ({ kind: 'node', nodeName: 'node-b' }) },
+    world: { object: volumeOf(), placement: () => ({ kind: 'node', nodeName: 'node-b' }) },
     decision: { kind: 'place', nodeName: 'node-b' },
   },
   {
     title: 'a volume that fits nowhere is told why',
-    world: { volume: volumeOf(), placement: () => refusal },
+    world: { object: volumeOf(), placement: () => refusal },
     decision: { kind: 'refuse', reason: 'NoNodeFits', message: '0 of 0' },
   },
   {
     title: 'a volume that this process has just placed is left alone until the cache shows it',
-    world: { volume: volumeOf(), isAssumed: true },
+    world: { object: volumeOf(), isAssumed: true },
     decision: { kind: 'none' },
   },
   {
     title: 'a placed volume on a node that is there needs nothing',
-    world: { volume: volumeOf({ status: placed }), nodeState: 'present' },
+    world: { object: volumeOf({ status: placed }), nodeState: 'present' },
     decision: { kind: 'none' },
   },
   {
     title: 'a placed volume without condition Scheduled gets it',
-    world: { volume: volumeOf({ status: { nodeName: 'node-a' } }), nodeState: 'present' },
+    world: { object: volumeOf({ status: { nodeName: 'node-a' } }), nodeState: 'present' },
     decision: { kind: 'confirm-placement', nodeName: 'node-a' },
   },
   {
     title: 'Scheduled follows the generation',
-    world: { volume: volumeOf({ metadata: { generation: 2 }, status: placed }), nodeState: 'present' },
+    world: { object: volumeOf({ metadata: { generation: 2 }, status: placed }), nodeState: 'present' },
     decision: { kind: 'confirm-placement', nodeName: 'node-a' },
   },
   ...(['lost', 'gone'] as const).map(
     (nodeState): Row => ({
       title: `a volume on a node that is ${nodeState} is marked`,
-      world: { volume: volumeOf({ status: placed }), nodeState },
+      world: { object: volumeOf({ status: placed }), nodeState },
       decision: { kind: 'mark-lost', nodeName: 'node-a' },
     }),
   ),
   {
     title: 'a lost volume is marked once',
-    world: { volume: volumeOf({ status: { ...placed, conditions: [scheduled(), nodeLost()] } }), nodeState: 'lost' },
+    world: { object: volumeOf({ status: { ...placed, conditions: [scheduled(), nodeLost()] } }), nodeState: 'lost' },
     decision: { kind: 'none' },
   },
   {
     title: 'a node that is back: the mark is the agent’s to remove',
-    world: { volume: volumeOf({ status: { ...placed, conditions: [scheduled(), nodeLost()] } }), nodeState: 'present' },
+    world: { object: volumeOf({ status: { ...placed, conditions: [scheduled(), nodeLost()] } }), nodeState: 'present' },
     decision: { kind: 'none' },
   },
   {
     title: 'deleting, never placed: the finalizer goes',
-    world: { volume: volumeOf({ metadata: deleting }) },
+    world: { object: volumeOf({ metadata: deleting }) },
     decision: { kind: 'remove-finalizer' },
   },
   {
     title: 'deleting, our finalizer gone: nothing, others may still hold it',
     world: {
-      volume: volumeOf({ metadata: { ...deleting, finalizers: ['example.com/other'] }, status: placed }),
+      object: volumeOf({ metadata: { ...deleting, finalizers: ['example.com/other'] }, status: placed }),
       nodeState: 'lost',
     },
     decision: { kind: 'none' },
   },
   {
     title: 'deleting, placement not in the cache yet: waits for it',
-    world: { volume: volumeOf({ metadata: deleting }), isAssumed: true },
+    world: { object: volumeOf({ metadata: deleting }), isAssumed: true },
     decision: { kind: 'none' },
   },
   {
     title: 'deleting, placed: waits for the agent',
-    world: { volume: volumeOf({ metadata: deleting, status: placed }), nodeState: 'present' },
+    world: { object: volumeOf({ metadata: deleting, status: placed }), nodeState: 'present' },
     decision: { kind: 'none' },
   },
   {
     title: 'deleting, Removed=True of this generation: the finalizer goes',
     world: {
-      volume: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(2)] } }),
+      object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(2)] } }),
       nodeState: 'present',
     },
     decision: { kind: 'remove-finalizer' },
@@ -105,7 +106,7 @@ const rows: Row[] = [
   {
     title: 'deleting, Removed=True of an earlier generation does not count',
     world: {
-      volume: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(1)] } }),
+      object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(1)] } }),
       nodeState: 'present',
     },
     decision: { kind: 'none' },
@@ -113,7 +114,7 @@ const rows: Row[] = [
   {
     title: 'deleting, Removed=False: waits',
     world: {
-      volume: volumeOf({
+      object: volumeOf({
         metadata: deleting,
         status: { ...placed, conditions: [condition('Removed', 'False', { observedGeneration: 2 })] },
       }),
@@ -124,36 +125,38 @@ const rows: Row[] = [
   {
     title: 'deleting, Removed=True and then the node lost: the finalizer goes',
     world: {
-      volume: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(2)] } }),
+      object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(2)] } }),
       nodeState: 'lost',
     },
     decision: { kind: 'remove-finalizer' },
   },
   {
     title: 'deleting on a lost node: stays, marked',
-    world: { volume: volumeOf({ metadata: deleting, status: placed }), nodeState: 'lost' },
+    world: { object: volumeOf({ metadata: deleting, status: placed }), nodeState: 'lost' },
     decision: { kind: 'mark-lost', nodeName: 'node-a' },
   },
   {
     title: 'deleting on a lost node, marked: stays',
     world: {
-      volume: volumeOf({ metadata: deleting, status: { ...placed, conditions: [nodeLost()] } }),
+      object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [nodeLost()] } }),
       nodeState: 'lost',
     },
     decision: { kind: 'none' },
   },
   {
     title: 'deleting on a node that is gone for good: the data is abandoned',
-    world: { volume: volumeOf({ metadata: deleting, status: placed }), nodeState: 'gone' },
+    world: { object: volumeOf({ metadata: deleting, status: placed }), nodeState: 'gone' },
     decision: { kind: 'abandon', nodeName: 'node-a' },
   },
 ];
 
-describe('decideVolume', () => {
+describe('decideObject', () => {
   it.each(rows)('$title', ({ world, decision }) => {
     const placement = () => {
       throw new Error('placement was not to be asked');
     };
-    expect(decideVolume({ nodeState: undefined, isAssumed: false, placement, ...world })).toEqual(decision);
+    expect(
+      decideObject({ finalizer: VOLUME_FINALIZER, nodeState: undefined, isAssumed: false, placement, ...world }),
+    ).toEqual(decision);
   });
 });

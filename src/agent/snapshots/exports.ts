@@ -1,0 +1,132 @@
+import { snapshotReasons } from '../../api/reasons-snapshot.ts';
+import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
+import { StorageError } from '../../storage/errors.ts';
+import { type ExportOwner, removeExports, sizeOfExport, writeExport } from '../../storage/exports.ts';
+import { treeLayout } from '../../storage/layout.ts';
+import { startSend } from '../../storage/snapshots/send.ts';
+import type { Tree, TreeSubvolume } from '../../storage/tree.ts';
+import { refusalOf } from '../refusal.ts';
+import type { Refusal } from './decide.ts';
+import type { SnapshotReconcilerOptions } from './options.ts';
+import { isInSameVolume, referenceKey } from './relations.ts';
+
+type Wanted = NonNullable<Snapshot['spec']['exports']>[number];
+type Written = NonNullable<SnapshotStatus['exports']>[number];
+
+export interface Exports {
+  readonly written: readonly Written[];
+  /** Why the others are not; undefined if there are none. */
+  readonly refusal: Refusal | undefined;
+}
+
+/** Streams have a suffix of their own, so that none takes the name of something else. */
+const fileNameOf = ({ name }: { readonly name: string }) => `${name}.btrfs`;
+
+/**
+ * The streams that spec asks for are under exports/, and no others. One that the status has, and that is there with its size, is not
+ * written again. One that fails does not hold up the next.
+ */
+export async function ensureExports(
+  options: SnapshotReconcilerOptions,
+  snapshot: Snapshot,
+  tree: Tree,
+  signal: AbortSignal,
+): Promise<Exports> {
+  const wanted = snapshot.spec.exports ?? [];
+  const before = snapshot.status.exports ?? [];
+  if (wanted.length === 0 && before.length === 0) return { written: [], refusal: undefined };
+  const owner = await ownerOf(options, snapshot, signal);
+  await removeExports(options.storage, owner, wanted.map(fileNameOf));
+  const written: Written[] = [];
+  let refusal: Refusal | undefined;
+  for (const each of wanted) {
+    try {
+      written.push(await ensureExport(options, { snapshot, tree, owner, signal }, each, before));
+    } catch (error) {
+      if (signal.aborted || !(error instanceof StorageError)) throw error;
+      refusal ??= refusalOf(error, snapshotReasons);
+    }
+  }
+  return { written, refusal };
+}
+
+interface ExportContext {
+  readonly snapshot: Snapshot;
+  readonly tree: Tree;
+  readonly owner: ExportOwner;
+  readonly signal: AbortSignal;
+}
+
+async function ensureExport(
+  options: SnapshotReconcilerOptions,
+  context: ExportContext,
+  wanted: Wanted,
+  before: readonly Written[],
+): Promise<Written> {
+  const { snapshot, tree, owner, signal } = context;
+  const { storage, events } = options;
+  const subvolumes = await tree.list();
+  const subvolume = subvolumes.get(treeLayout.committedPath(snapshot.metadata.uid));
+  if (subvolume === undefined) throw notReady('SourceNotCommitted', 'it is not committed yet');
+  const fileName = fileNameOf(wanted);
+  const known = before.find(({ name }) => name === wanted.name);
+  const isThere = known !== undefined && (await sizeOfExport(storage, owner, fileName)) === known.bytes;
+  // What is written stays when its parent goes.
+  if (isThere && known.parentUUID !== undefined && !hasParent(options, snapshot, wanted)) return known;
+  const parent = findParent(options, snapshot, wanted, subvolumes);
+  if (isThere && known.parentUUID === parent?.uuid) return known;
+  const pressure = options.hostPressure();
+  if (pressure !== undefined) {
+    throw new StorageError('out-of-space', `no stream is written: ${pressure}; free space on the node`, {
+      reason: 'HostPressure',
+    });
+  }
+  const running = startSend(storage, tree, { subvolume, ancestor: parent }, signal);
+  const { path, bytes, sha256 } = await writeExport(storage, owner, fileName, running, () => undefined);
+  events.record(snapshot, 'Normal', 'Exported', 'Export', `wrote ${fileName}, ${bytes} bytes`);
+  return { name: wanted.name, file: path, bytes, sha256, ...(parent === undefined ? {} : { parentUUID: parent.uuid }) };
+}
+
+function hasParent({ snapshots }: SnapshotReconcilerOptions, snapshot: Snapshot, { parentRef }: Wanted): boolean {
+  return parentRef !== undefined && snapshots.get(referenceKey(snapshot, parentRef)) !== undefined;
+}
+
+function findParent(
+  { snapshots }: SnapshotReconcilerOptions,
+  snapshot: Snapshot,
+  { parentRef }: Wanted,
+  subvolumes: ReadonlyMap<string, TreeSubvolume>,
+): TreeSubvolume | undefined {
+  if (parentRef === undefined) return undefined;
+  const parent = snapshots.get(referenceKey(snapshot, parentRef));
+  if (parent === undefined || !isInSameVolume(parent, snapshot)) {
+    throw notReady('SourceNotFound', `there is no Snapshot "${parentRef.name}" in the same volume`);
+  }
+  const found = subvolumes.get(treeLayout.committedPath(parent.metadata.uid));
+  if (found === undefined) throw notReady('SourceNotCommitted', `Snapshot "${parentRef.name}" is not committed`);
+  return found;
+}
+
+function notReady(reason: 'SourceNotFound' | 'SourceNotCommitted', message: string): StorageError {
+  return new StorageError('not-ready', `could not write a stream: ${message}; it goes on then`, { reason });
+}
+
+/** What is exported of the object goes with it. */
+export async function removeAllExports(
+  options: SnapshotReconcilerOptions,
+  snapshot: Snapshot,
+  signal: AbortSignal,
+): Promise<void> {
+  if ((snapshot.spec.exports ?? []).length === 0 && (snapshot.status.exports ?? []).length === 0) return;
+  await removeExports(options.storage, await ownerOf(options, snapshot, signal));
+}
+
+async function ownerOf(
+  { namespaces }: SnapshotReconcilerOptions,
+  { metadata: { namespace = '', uid } }: Snapshot,
+  signal: AbortSignal,
+): Promise<ExportOwner> {
+  const found = await namespaces.get(namespace, { signal });
+  if (found === undefined) throw new StorageError('failed', `there is no namespace ${namespace}`);
+  return { namespaceUid: found.metadata.uid, uid };
+}

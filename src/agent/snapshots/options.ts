@@ -1,0 +1,45 @@
+import type { BtrfsNode } from '../../api/btrfs-node.ts';
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
+import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Storage } from '../../storage/context.ts';
+import type { StreamLimits } from '../../storage/streams/validate-stream.ts';
+import type { StatusWriter } from '../status-writer.ts';
+import type { TransferPort } from '../transfer/port.ts';
+import type { PodsUsing } from '../volumes/users.ts';
+
+/** What the caches of an agent hold of a kind: the objects of its node. */
+export interface Cached<T> {
+  get(key: string): T | undefined;
+  values(): Iterable<T>;
+}
+
+/** What a pass over a Snapshot works with. */
+export interface SnapshotReconcilerOptions {
+  readonly nodeName: string;
+  readonly storage: Storage;
+  readonly client: ResourceClient<Snapshot>;
+  readonly snapshots: Cached<Snapshot>;
+  readonly volumes: Cached<LoopbackVolume>;
+  readonly writer: StatusWriter<Snapshot, SnapshotStatus>;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly podsUsing: PodsUsing;
+  readonly btrfsNodes: ResourceClient<BtrfsNode>;
+  readonly namespaces: ResourceClient<KubeObject>;
+  /** Why nothing large may be written on the node now; undefined if it may. */
+  readonly hostPressure: () => string | undefined;
+  readonly transfer: Pick<TransferPort, 'fetch'>;
+  /** What streams from outside the node may hold. */
+  readonly streamLimits: StreamLimits;
+}
+
+export type Transfer = NonNullable<SnapshotStatus['transfer']>;
+
+export interface MakeOptions {
+  readonly signal: AbortSignal;
+  readonly onTransfer: (transfer: Transfer) => void;
+}

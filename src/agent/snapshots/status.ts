@@ -1,0 +1,201 @@
+import { type Condition, findCondition, setCondition } from '../../api/conditions.ts';
+import { ownedByAgent } from '../../api/ownership.ts';
+import type { SnapshotConditionType, SnapshotReason } from '../../api/reasons-snapshot.ts';
+import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
+import { MAX_ANCESTORS } from '../../api/snapshot-status.ts';
+import type { SnapshotObservation } from '../../storage/snapshots/snapshot.ts';
+import type { Tree } from '../../storage/tree.ts';
+import type { Refusal } from './decide.ts';
+
+/** What was read of a Snapshot on disk. */
+export interface Seen extends SnapshotObservation {
+  readonly tree: Pick<Tree, 'path' | 'device'>;
+}
+
+/** Everything that a status is made of. */
+export interface Report {
+  readonly snapshot: Snapshot;
+  /** Undefined when the volume could not be looked at. */
+  readonly seen: Seen | undefined;
+  readonly refusal: Refusal | undefined;
+  readonly children: readonly Snapshot[];
+  /** The Snapshot that it was made of, if one is known. */
+  readonly parent: Snapshot | undefined;
+  /** The source held subvolumes of its own; undefined: as it was said before. */
+  readonly nested: boolean | undefined;
+  readonly transfer?: SnapshotStatus['transfer'];
+  readonly exports?: readonly NonNullable<SnapshotStatus['exports']>[number][] | undefined;
+  readonly exportRefusal?: Refusal | undefined;
+  readonly now: Date;
+}
+
+/** Names in a message; more would be no help. */
+const MAX_NAMED = 10;
+
+export function statusOf(report: Report): SnapshotStatus {
+  const { snapshot, seen, parent, children } = report;
+  const previous = ownedByAgent(snapshot.status);
+  const {
+    subvolumeID,
+    uuid,
+    parentUUID,
+    receivedUUID,
+    path: _path,
+    mount: _mount,
+    exports: _exports,
+    ...kept
+  } = previous;
+  const facts = seen === undefined ? { subvolumeID, uuid, parentUUID, receivedUUID } : factsOf(seen, previous);
+  const status: SnapshotStatus = {
+    ...kept,
+    observedGeneration: snapshot.metadata.generation,
+    ...facts,
+    ...(parent === undefined ? {} : { ancestors: ancestorsOf(parent) }),
+    childCount: children.length,
+    ...(report.transfer === undefined ? {} : { transfer: report.transfer }),
+    ...exportsOf(report.exports ?? previous.exports),
+    conditions: conditionsOf(report, previous.conditions ?? []),
+  };
+  return JSON.parse(JSON.stringify(status)) as SnapshotStatus;
+}
+
+function factsOf({ writable, committed, tree }: Seen, previous: SnapshotStatus): Partial<SnapshotStatus> {
+  const found = committed ?? writable;
+  // What was there once is not forgotten: without it a new one would be made.
+  if (found === undefined) return { subvolumeID: previous.subvolumeID, uuid: previous.uuid };
+  const { id, uuid, parentUUID, receivedUUID } = found;
+  return {
+    subvolumeID: id,
+    uuid,
+    parentUUID,
+    receivedUUID,
+    path: pathOf(found.path, tree.path),
+    mount: {
+      device: tree.device,
+      fsType: 'btrfs',
+      options: [`subvolid=${id}`, ...(committed === undefined ? [] : ['ro'])],
+    },
+  };
+}
+
+function exportsOf(exports: Report['exports']): Pick<SnapshotStatus, 'exports'> {
+  return exports === undefined || exports.length === 0 ? {} : { exports: [...exports] };
+}
+
+/** A path from the top of the filesystem, below the operator's tree, as it is on the node. */
+function pathOf(fromTop: string, treePath: string): string {
+  return `${treePath}/${fromTop.slice(fromTop.indexOf('/') + 1)}`;
+}
+
+function ancestorsOf({ metadata, status }: Snapshot): string[] {
+  return [metadata.name, ...(status.ancestors ?? [])].slice(0, MAX_ANCESTORS);
+}
+
+type Verdict = readonly [status: Condition['status'], reason: SnapshotReason, message: string];
+
+function conditionsOf(report: Report, previous: readonly Condition[]): Condition[] {
+  const { snapshot, now, refusal, exportRefusal } = report;
+  const trouble = refusal ?? exportRefusal;
+  const verdicts: readonly (readonly [SnapshotConditionType, Verdict | 'as before' | undefined])[] = [
+    ['Ready', readyOf(report)],
+    ['Committed', report.seen === undefined ? 'as before' : committedOf(report.seen)],
+    ['HasChildren', hasChildrenOf(report)],
+    ['InUse', refusal?.reason === 'InUse' ? ['True', 'InUse', refusal.message] : undefined],
+    ['NestedSubvolumes', nestedOf(report)],
+    ['Exported', exportedOf(report)],
+    ['Reconciling', trouble?.mendedBy === 'time' ? ['True', trouble.reason, trouble.message] : undefined],
+    ['Stalled', trouble?.mendedBy === 'person' ? ['True', trouble.reason, trouble.message] : undefined],
+  ];
+  return verdicts.flatMap(([type, verdict]) => {
+    const before = findCondition(previous, type);
+    if (verdict === 'as before') return before ?? [];
+    if (verdict === undefined) return [];
+    const [status, reason, message] = verdict;
+    const observedGeneration = snapshot.metadata.generation ?? 0;
+    return setCondition(
+      before === undefined ? [] : [before],
+      { type, status, reason, message, observedGeneration },
+      now,
+    );
+  });
+}
+
+function readyOf({ snapshot, seen, refusal }: Report): Verdict {
+  if (refusal !== undefined) return ['False', refusal.reason, refusal.message];
+  if (seen?.committed !== undefined) return ['True', 'Ready', 'committed: read-only for ever'];
+  if (seen?.writable === undefined) return ['False', 'Creating', 'the subvolume is being made'];
+  if (snapshot.spec.access === 'ReadOnly') return ['False', 'Committing', 'being made read-only'];
+  return ['True', 'Ready', 'writable; set spec.access to ReadOnly to commit it'];
+}
+
+function committedOf({ committed, writable }: Seen): Verdict | undefined {
+  if (committed !== undefined) return ['True', 'Committed', 'read-only for ever; may be a parent'];
+  return writable === undefined ? undefined : ['False', 'Writable', 'still writable'];
+}
+
+function hasChildrenOf({ children }: Report): Verdict | undefined {
+  if (children.length === 0) return undefined;
+  return ['True', 'HasChildren', namesOf(children)];
+}
+
+function nestedOf({ nested }: Report): Verdict | 'as before' | undefined {
+  if (nested === undefined) return 'as before';
+  if (!nested) return undefined;
+  return [
+    'True',
+    'NestedSubvolumes',
+    'subvolumes lie in the source; a snapshot does not contain them, it has empty directories in their places',
+  ];
+}
+
+function exportedOf({ snapshot, exports, exportRefusal }: Report): Verdict | undefined {
+  const wanted = snapshot.spec.exports ?? [];
+  if (wanted.length === 0) return undefined;
+  if (exportRefusal !== undefined) return ['False', exportRefusal.reason, exportRefusal.message];
+  if ((exports ?? []).length === wanted.length)
+    return ['True', 'Exported', 'all streams are written; see status.exports'];
+  return ['False', 'Exporting', 'streams are written once the Snapshot is committed'];
+}
+
+/** Status of an object that is being deleted. */
+export function removalStatusOf(
+  snapshot: Snapshot,
+  [status, reason, message]: Verdict,
+  children: readonly Snapshot[],
+  now: Date,
+): SnapshotStatus {
+  const observedGeneration = snapshot.metadata.generation ?? 0;
+  const previous = ownedByAgent(snapshot.status);
+  const kept = (previous.conditions ?? []).filter(
+    ({ type }) => !['HasChildren', 'InUse', 'Reconciling', 'Stalled'].includes(type),
+  );
+  const update = (type: SnapshotConditionType, verdict: Verdict) => ({
+    type,
+    status: verdict[0],
+    reason: verdict[1],
+    message: verdict[2],
+    observedGeneration,
+  });
+  const updates = [
+    update('Removed', [status, reason, message]),
+    ...(reason === 'HasChildren' ? [update('HasChildren', ['True', 'HasChildren', namesOf(children)])] : []),
+    ...(reason === 'InUse' ? [update('InUse', ['True', 'InUse', message])] : []),
+  ];
+  const conditions = updates.reduce(
+    (list, entry) => setCondition(mergedWith(list, previous.conditions ?? [], entry.type), entry, now),
+    kept,
+  );
+  return { ...previous, observedGeneration, childCount: children.length, conditions };
+}
+
+/** The time of its last change stays with a condition that is written again. */
+function mergedWith(list: Condition[], previous: readonly Condition[], type: string): Condition[] {
+  const before = findCondition(previous, type);
+  return before === undefined || findCondition(list, type) !== undefined ? list : [...list, before];
+}
+
+export function namesOf(snapshots: readonly Snapshot[]): string {
+  const names = snapshots.slice(0, MAX_NAMED).map(({ metadata }) => metadata.name);
+  const rest = snapshots.length - names.length;
+  return rest > 0 ? `${names.join(', ')} and ${rest} more` : names.join(', ');
+}

@@ -1,0 +1,183 @@
+import { agentManager, CONTROLLER_MANAGER } from '../../api/group.ts';
+import type { PlacedStatus } from '../../api/ownership.ts';
+import { ApiError, isConflict, isInvalid, isNotFound } from '../../kube/errors.ts';
+import type { EventRecorder } from '../../kube/events.ts';
+import { keyOf } from '../../kube/object.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { type Outcome, recheck, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
+import type { Cluster } from '../cluster.ts';
+import { type Decision, decideObject, saysLost } from './decide.ts';
+import { addFinalizerPatch, type JsonPatch, removeFinalizerPatch } from './finalizer.ts';
+import type { PlacedKind, PlacedObject } from './placed-kind.ts';
+import { lostStatus, type ScheduledUpdate, saysScheduled, scheduledStatus } from './status.ts';
+
+export interface ObjectReconcileOptions<T extends PlacedObject> {
+  readonly kind: PlacedKind<T>;
+  readonly cluster: Cluster;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+}
+
+// Changes of nodes and volumes wake those that wait; this is for a change that was missed.
+const SAFETY_NET_MS = 600_000;
+// The event of the newer version is usually here before.
+const CONFLICT_MS = 500;
+
+/** The part of the controller in the life of objects whose data is on a node: finalizer, place, lost nodes. */
+export function createObjectReconcile<T extends PlacedObject>(options: ObjectReconcileOptions<T>) {
+  const pass = new ObjectPass(options);
+  return (key: string, signal: AbortSignal): Promise<Outcome> => pass.run(key, signal);
+}
+
+class ObjectPass<T extends PlacedObject> {
+  readonly #kind: PlacedKind<T>;
+  readonly #cluster: Cluster;
+  readonly #events: EventRecorder;
+  readonly #clock: Clock;
+
+  constructor({ kind, cluster, events, clock }: ObjectReconcileOptions<T>) {
+    this.#kind = kind;
+    this.#cluster = cluster;
+    this.#events = events;
+    this.#clock = clock;
+  }
+
+  async run(key: string, signal: AbortSignal): Promise<Outcome> {
+    const object = this.#kind.cached(key);
+    if (object === undefined) return settled;
+    try {
+      return await this.#advance(object, signal);
+    } catch (error) {
+      // Looked at in a version that is no longer the current one, or gone.
+      if (isConflict(error) || isNotFound(error)) return recheck(CONFLICT_MS);
+      throw error;
+    }
+  }
+
+  async #advance(object: T, signal: AbortSignal): Promise<Outcome> {
+    const decision = this.#decide(object);
+    if (decision.kind !== 'add-finalizer') return await this.#apply(object, decision, signal);
+    const held = await this.#patch(object, addFinalizerPatch(object, this.#kind.finalizer), signal);
+    return await this.#apply(held, this.#decide(held), signal);
+  }
+
+  #decide(object: T): Decision {
+    const { nodeName } = object.status;
+    return decideObject({
+      object: object,
+      finalizer: this.#kind.finalizer,
+      nodeState: nodeName === undefined ? undefined : this.#cluster.nodeStateOf(nodeName),
+      isAssumed: this.#kind.isAssumed(keyOf(object)),
+      placement: () => this.#kind.place(object),
+    });
+  }
+
+  async #apply(object: T, decision: Decision, signal: AbortSignal): Promise<Outcome> {
+    switch (decision.kind) {
+      case 'none':
+        return settled;
+      case 'add-finalizer':
+        return recheck(CONFLICT_MS);
+      case 'remove-finalizer':
+        await this.#patch(object, removeFinalizerPatch(object, this.#kind.finalizer), signal);
+        return settledAfter('finalizer removed');
+      case 'abandon':
+        return await this.#abandon(object, decision.nodeName, signal);
+      case 'place':
+        return await this.#place(object, decision.nodeName, signal);
+      case 'confirm-placement':
+        await this.#writeScheduled(object, placedOn(decision.nodeName), signal);
+        return settledAfter('placement confirmed');
+      case 'refuse':
+        return await this.#refuse(object, decision, signal);
+      case 'mark-lost':
+        return await this.#markLost(object, decision.nodeName, signal);
+      default:
+        return decision satisfies never;
+    }
+  }
+
+  async #place(object: T, nodeName: string, signal: AbortSignal): Promise<Outcome> {
+    // Before the first await: the next decision must reckon with this one.
+    const release = this.#kind.assume(object, nodeName);
+    try {
+      await this.#writeScheduled(object, placedOn(nodeName), signal);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    this.#events.record(object, 'Normal', 'Scheduled', 'Place', `placed on node ${nodeName}`);
+    return settledAfter(`placed on ${nodeName}`);
+  }
+
+  async #refuse(object: T, decision: Decision & { kind: 'refuse' }, signal: AbortSignal): Promise<Outcome> {
+    const { reason, message } = decision;
+    const update: ScheduledUpdate = { nodeName: undefined, reason, message };
+    if (!saysScheduled(object, update)) {
+      await this.#writeScheduled(object, update, signal);
+      this.#events.record(object, 'Warning', 'FailedScheduling', 'Place', message);
+    }
+    return waiting(SAFETY_NET_MS, reason, message);
+  }
+
+  async #markLost(object: T, nodeName: string, signal: AbortSignal): Promise<Outcome> {
+    const { liveness } = this.#cluster;
+    const message = `the agent of node ${nodeName} has stopped renewing its Lease; what is on the node is unknown. Bring the node or its agent back; the data is where it was`;
+    if ((await liveness.confirm(nodeName, signal)) !== 'silent') return this.#recheckNode(nodeName);
+    const current = await this.#kind.client.get(keyOf(object), { signal });
+    if (current === undefined || current.metadata.uid !== object.metadata.uid) return settled;
+    if (!saysLost(current)) {
+      const status = lostStatus(current, message, this.#clock.now());
+      const { resourceVersion } = current.metadata;
+      await this.#applyStatus(current, { status, fieldManager: agentManager(nodeName), resourceVersion }, signal);
+      this.#events.record(current, 'Warning', 'NodeLost', 'Observe', message);
+    }
+    return waiting(SAFETY_NET_MS, 'NodeLost', message);
+  }
+
+  async #abandon(object: T, nodeName: string, signal: AbortSignal): Promise<Outcome> {
+    if ((await this.#cluster.confirmNodeState(nodeName, signal)) !== 'gone') return this.#recheckNode(nodeName);
+    await this.#patch(object, removeFinalizerPatch(object, this.#kind.finalizer), signal);
+    const note = `node ${nodeName} is gone for good, so the object goes; the data stays on the disk of that node (${this.#kind.leftBehind(object)})`;
+    this.#events.record(object, 'Warning', 'NodeLost', 'Abandon', note);
+    return settledAfter('abandoned');
+  }
+
+  #recheckNode(nodeName: string): Outcome {
+    return recheck(Math.max(CONFLICT_MS, this.#cluster.liveness.remainingMs(nodeName)));
+  }
+
+  async #writeScheduled(object: T, update: ScheduledUpdate, signal: AbortSignal): Promise<void> {
+    const status = scheduledStatus(object, update, this.#clock.now());
+    await this.#applyStatus(object, { status, fieldManager: CONTROLLER_MANAGER }, signal);
+  }
+
+  /** Fails with a conflict if it is another object of the same name by now. */
+  async #applyStatus(
+    { metadata: { namespace, name, uid } }: PlacedObject,
+    what: { readonly status: PlacedStatus; readonly fieldManager: string; readonly resourceVersion?: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { status, fieldManager, resourceVersion } = what;
+    const metadata = { namespace, name, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
+    await this.#kind.client.applyStatus({ metadata, status }, { fieldManager, signal });
+  }
+
+  async #patch(object: T, patch: JsonPatch, signal: AbortSignal): Promise<T> {
+    try {
+      return await this.#kind.client.patch(keyOf(object), patch, {
+        type: 'json',
+        fieldManager: CONTROLLER_MANAGER,
+        signal,
+      });
+    } catch (error) {
+      // How the server answers a `test` that does not hold (RFC 6902): the object has changed.
+      if (isInvalid(error)) throw new ApiError(409, 'Conflict', 'the object has changed meanwhile', { cause: error });
+      throw error;
+    }
+  }
+}
+
+function placedOn(nodeName: string): ScheduledUpdate {
+  return { nodeName, reason: 'Placed', message: `placed on node ${nodeName}` };
+}

@@ -1,0 +1,37 @@
+import type { Run } from './command.ts';
+
+/** These touch managed mounts: commands, not calls of Node's own (see coreutils.ts). */
+const TIMEOUT_MS = 60_000;
+
+/** Everything in the directory is copied into another one; directories that are there already stay. */
+export async function copyInto(run: Run, directory: string, destination: string): Promise<void> {
+  await run({
+    file: 'cp',
+    args: ['--recursive', '--no-target-directory', '--', directory, destination],
+    timeoutMs: TIMEOUT_MS,
+  });
+}
+
+/** The files' data, and their way from the top of the filesystem, are on disk. */
+export async function syncFiles(run: Run, paths: readonly string[]): Promise<void> {
+  await run({ file: 'sync', args: ['--', ...paths], timeoutMs: TIMEOUT_MS });
+}
+
+/** The files are gone; those that were not there count as gone. */
+export async function removeFiles(run: Run, paths: readonly string[]): Promise<void> {
+  await run({ file: 'rm', args: ['--force', '--', ...paths], timeoutMs: TIMEOUT_MS });
+}
+
+/** The empty directories are gone; one that is missing or not empty doesn't hold up the rest. */
+export async function removeEmptyDirectories(run: Run, paths: readonly string[]): Promise<void> {
+  await run({ file: 'rmdir', args: ['--', ...paths], timeoutMs: TIMEOUT_MS, okExitCodes: [0, 1] });
+}
+
+/** `source` has the name `destination`, which must not exist. Not durable before a sync. */
+export async function renameTo(run: Run, source: string, destination: string): Promise<void> {
+  await run({
+    file: 'mv',
+    args: ['--no-clobber', '--no-target-directory', '--', source, destination],
+    timeoutMs: TIMEOUT_MS,
+  });
+}

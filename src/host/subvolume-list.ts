@@ -1,0 +1,100 @@
+import type { Run } from './command.ts';
+import { UnexpectedOutputError } from './unexpected-output.ts';
+
+const TIMEOUT_MS = 60_000;
+
+/** A line of `btrfs subvolume list`. */
+export interface ListedSubvolume {
+  readonly id: number;
+  readonly uuid: string;
+  /** uuid of the subvolume that it is a snapshot of. */
+  readonly parentUUID: string | undefined;
+  /** uuid of the subvolume that it was sent from. */
+  readonly receivedUUID: string | undefined;
+  /** From the top of the filesystem, without a slash at the beginning. */
+  readonly path: string;
+}
+
+/**
+ * The subvolumes that lie in the subvolume at `path` itself, not in one further down: where only root can write there, no
+ * tenant's name is in the output (a name with a newline forges lines of it).
+ */
+export async function listSubvolumesIn(run: Run, path: string): Promise<readonly ListedSubvolume[]> {
+  const { stdout } = await run({
+    file: 'btrfs',
+    args: ['subvolume', 'list', '-o', '-u', '-q', '-R', '--', path],
+    timeoutMs: TIMEOUT_MS,
+  });
+  return parseSubvolumeList(stdout);
+}
+
+/** Ids of those of {@link listSubvolumesIn} that are read-only. */
+export async function listReadOnlyIn(run: Run, path: string): Promise<ReadonlySet<number>> {
+  const { stdout } = await run({
+    file: 'btrfs',
+    args: ['subvolume', 'list', '-o', '-r', '-u', '-q', '-R', '--', path],
+    timeoutMs: TIMEOUT_MS,
+  });
+  return new Set(parseSubvolumeList(stdout).map(({ id }) => id));
+}
+
+/** True if any subvolume lies in the one at `path`; their names may be anybody's. */
+export async function hasSubvolumesIn(run: Run, path: string): Promise<boolean> {
+  const { stdout } = await run({
+    file: 'btrfs',
+    args: ['subvolume', 'list', '-o', '--', path],
+    timeoutMs: TIMEOUT_MS,
+  });
+  return stdout !== '';
+}
+
+const LINE =
+  /^ID (\d+) gen \d+ top level \d+ parent_uuid (-|[0-9a-f-]{36})\s+received_uuid (-|[0-9a-f-]{36})\s+uuid ([0-9a-f-]{36}) path (.+)$/;
+
+/**
+ * Parses `ID 259 gen 8 top level 256 parent_uuid 0636… received_uuid - uuid 673b… path .btrfs-operator/data` (btrfs-progs
+ * 6.2). Throws {@link UnexpectedOutputError} on any other line: a list that is half understood must not show one as absent.
+ */
+export function parseSubvolumeList(stdout: string): readonly ListedSubvolume[] {
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [, id, parentUUID, receivedUUID, uuid, path] = LINE.exec(line) ?? [];
+      if (id === undefined || uuid === undefined || path === undefined)
+        throw new UnexpectedOutputError('btrfs subvolume list', line);
+      return { id: Number(id), uuid, parentUUID: orAbsent(parentUUID), receivedUUID: orAbsent(receivedUUID), path };
+    });
+}
+
+function orAbsent(uuid: string | undefined): string | undefined {
+  return uuid === '-' ? undefined : uuid;
+}
+
+export interface NestedSubvolume {
+  readonly id: number;
+  readonly parentId: number;
+}
+
+/**
+ * Ids of all subvolumes of the filesystem with that of the subvolume each lies in. NOTE: names in the output are anybody's
+ * and may forge lines: each id has to be proven by {@link resolveSubvolume} before it is used.
+ */
+export async function listNesting(run: Run, path: string): Promise<readonly NestedSubvolume[]> {
+  const { stdout } = await run({ file: 'btrfs', args: ['subvolume', 'list', '-p', '--', path], timeoutMs: TIMEOUT_MS });
+  return [...stdout.matchAll(/^ID (\d+) gen \d+ parent (\d+) top level \d+ path /gm)].map(([, id, parentId]) => ({
+    id: Number(id),
+    parentId: Number(parentId),
+  }));
+}
+
+/** Path of a subvolume from the top of its filesystem; undefined if there is none of the id. */
+export async function resolveSubvolume(run: Run, id: number, path: string): Promise<string | undefined> {
+  const { stdout, exitCode } = await run({
+    file: 'btrfs',
+    args: ['inspect-internal', 'subvolid-resolve', '--', String(id), path],
+    timeoutMs: TIMEOUT_MS,
+    okExitCodes: [0, 1],
+  });
+  return exitCode === 0 ? stdout.replace(/\n$/, '') : undefined;
+}

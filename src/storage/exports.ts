@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { attempt, type Storage } from './context.ts';
+import { ensurePrivateDirectory, isErrno, syncDirectory } from './records.ts';
+
+/** A file under exports/, whole and on disk. */
+export interface ExportedFile {
+  readonly path: string;
+  readonly bytes: number;
+  /** Hexadecimal. */
+  readonly sha256: string;
+}
+
+/** Whose exports: one directory for each object, below one for each namespace. */
+export interface ExportOwner {
+  readonly namespaceUid: string;
+  readonly uid: string;
+}
+
+const UNFINISHED = '.new';
+
+/**
+ * The file holds what was read, whole and on disk, in place of an earlier one of the name. What an interrupted run leaves has another
+ * name, and is removed by the next one or with {@link removeExports}. `ended` is awaited before the file gets its name.
+ */
+export async function writeExport(
+  storage: Storage,
+  owner: ExportOwner,
+  name: string,
+  content: { readonly stdout: Readable; readonly ended: Promise<unknown> },
+  onBytes: (bytes: number) => void,
+): Promise<ExportedFile> {
+  return await attempt(`write the export ${name}`, async () => {
+    const path = join(storage.layout.exportPath(owner.namespaceUid, owner.uid), name);
+    await ensurePrivateDirectory(dirname(path));
+    const hash = createHash('sha256');
+    let bytes = 0;
+    const count = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        hash.update(chunk);
+        bytes += chunk.length;
+        onBytes(bytes);
+        done(null, chunk);
+      },
+    });
+    const unfinished = `${path}${UNFINISHED}`;
+    try {
+      await pipeline(content.stdout, count, createWriteStream(unfinished, { mode: 0o600, flush: true }));
+      await content.ended;
+    } catch (error) {
+      await content.ended.catch(() => undefined);
+      await rm(unfinished, { force: true });
+      throw error;
+    }
+    await rename(unfinished, path);
+    await syncDirectory(dirname(path));
+    return { path, bytes, sha256: hash.digest('hex') };
+  });
+}
+
+/** Size of an export in bytes; undefined if there is none of the name. */
+export async function sizeOfExport(storage: Storage, owner: ExportOwner, name: string): Promise<number | undefined> {
+  try {
+    return (await stat(join(storage.layout.exportPath(owner.namespaceUid, owner.uid), name))).size;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Of the object's exports only those of these names are left; its directory goes with the last one. Safe to repeat. */
+export async function removeExports(storage: Storage, owner: ExportOwner, keep: readonly string[] = []): Promise<void> {
+  const path = storage.layout.exportPath(owner.namespaceUid, owner.uid);
+  const names = await readdir(path).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  if (names === undefined) return;
+  const surplus = names.filter((name) => !keep.includes(name));
+  await Promise.all(surplus.map((name) => rm(join(path, name), { force: true })));
+  if (surplus.length === names.length) await rmdir(path);
+}

@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { makePipe, readBytesRead, receiveStream, type SendOptions, sendCommand } from '../../host/btrfs-stream.ts';
+import { CommandError } from '../../host/command.ts';
+import { createRun } from '../../host/run.ts';
+import { createSubvolume } from '../../host/subvolume.ts';
+import { type ListedSubvolume, listReadOnlyIn, listSubvolumesIn } from '../../host/subvolume-list.ts';
+import { attempt, type Storage } from '../context.ts';
+import { StorageError } from '../errors.ts';
+import { treeLayout } from '../layout.ts';
+import { aliasParent, copyOfParent } from '../streams/alias-parent.ts';
+import type { IncomingStream } from '../streams/incoming-stream.ts';
+import type { Tree } from '../tree.ts';
+import { createSnapshot, type NewSnapshot } from './create.ts';
+import { mountReceiving, removeReceiving } from './receiving-mount.ts';
+import type { TreeIdentity } from './snapshot.ts';
+
+/** How often the bytes of a transfer are looked at. */
+const LOOK_MS = 500;
+
+export interface Incoming {
+  /** What the received subvolume has to be known by; undefined: whatever the stream says. */
+  readonly expectedUUID: string | undefined;
+  /** Fills the directory, and throws unless the stream was whole at its very end. */
+  readonly receive: (staging: Staging) => Promise<void>;
+}
+
+export interface Staging {
+  /** An empty subvolume in the tree of the volume. */
+  readonly path: string;
+  readonly subvolumeID: number;
+}
+
+/**
+ * The Snapshot is in its place, made of what was received: in staging, verified and on disk before (rules 4 and 5). What a broken
+ * run leaves is in staging, and the next run removes it first. Throws what `incoming.receive` throws.
+ */
+export async function receiveSnapshot(
+  storage: Storage,
+  tree: Tree,
+  identity: TreeIdentity,
+  wanted: Pick<NewSnapshot, 'access' | 'owner'>,
+  incoming: Incoming,
+): Promise<void> {
+  const { uid } = identity;
+  const stagingPath = treeLayout.stagingPath(uid);
+  const path = `${tree.path}/${stagingPath}`;
+  await attempt('receive the Snapshot', async () => {
+    await removeReceiving(storage, storage.layout.receivingPath(uid));
+    await tree.removeSubvolume(stagingPath);
+    await tree.makeAreas();
+    await createSubvolume(tree.run, path);
+    try {
+      await incoming.receive({ path, subvolumeID: (await tree.list()).get(stagingPath)?.id ?? 0 });
+      await tree.sync();
+      const received = await findReceived(tree, path, incoming.expectedUUID);
+      await createSnapshot(tree, identity, {
+        ...wanted,
+        sourcePath: `${stagingPath}/${received.path.slice(received.path.lastIndexOf('/') + 1)}`,
+        stagingPath: `${stagingPath}/.made`,
+      });
+    } finally {
+      await removeReceiving(storage, storage.layout.receivingPath(uid));
+      await tree.removeSubvolume(stagingPath);
+    }
+  });
+}
+
+/** A received subvolume counts only when it is read-only and has the expected received UUID. */
+async function findReceived(tree: Tree, path: string, expectedUUID: string | undefined): Promise<ListedSubvolume> {
+  const all = await listSubvolumesIn(tree.run, path);
+  const readOnly = await listReadOnlyIn(tree.run, path);
+  const whole = all
+    .filter(({ path: found }) => !found.endsWith(`/${PARENT_NAME}`))
+    .filter(({ id, receivedUUID }) => readOnly.has(id) && receivedUUID !== undefined);
+  const received = whole.filter(({ receivedUUID }) => expectedUUID === undefined || receivedUUID === expectedUUID);
+  if (received.length === 1 && received[0] !== undefined) return received[0];
+  throw new StorageError('failed', 'the stream ended, but what was received is not the whole subvolume', {
+    reason: 'TransferFailed',
+  });
+}
+
+export interface LocalTransfer {
+  readonly send: SendOptions;
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** Sends from one volume of this node to another, through a pipe of the kernel. */
+export function receiveLocally(storage: Storage, uid: string, { send, signal, onBytes }: LocalTransfer) {
+  return async ({ path }: Staging): Promise<void> => {
+    const pipePath = storage.layout.pipePath(uid);
+    await rm(pipePath, { force: true });
+    await makePipe(storage.run, pipePath);
+    // Each opens its end of the pipe and waits for the other: when one fails the other has to be ended.
+    const abort = new AbortController();
+    const run = createRun({ ...storage.options, signal: AbortSignal.any([signal, abort.signal]) });
+    let pid: number | undefined;
+    const look = setInterval(() => void lookAt(pid, onBytes), LOOK_MS);
+    try {
+      const both = [
+        run(sendCommand(send, pipePath)),
+        receiveStream(run, { path, chroot: false, onStart: (started) => (pid = started) }, pipePath),
+      ].map((end) =>
+        end.catch((error: unknown) => {
+          abort.abort();
+          throw error;
+        }),
+      );
+      const ends = await Promise.allSettled(both);
+      const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+      // The one that was ended because of the other says nothing.
+      const first = failures.find((error) => !(error instanceof CommandError) || !error.failure.aborted);
+      if (failures.length > 0) throw first ?? failures[0];
+    } finally {
+      clearInterval(look);
+      await rm(pipePath, { force: true });
+    }
+  };
+}
+
+async function lookAt(pid: number | undefined, onBytes: (bytes: number) => void): Promise<void> {
+  const bytes = pid === undefined ? undefined : await readBytesRead(pid);
+  if (bytes !== undefined) onBytes(bytes);
+}
+
+const PARENT_NAME = '.parent';
+
+/**
+ * Receives what another node or a file says: confined to the staging subvolume, which is all that is mounted there, and on a
+ * mount that gives no device, setuid, program or symlink any meaning (rule 15).
+ */
+export function receiveConfined(
+  storage: Storage,
+  tree: Tree,
+  uid: string,
+  { incoming, signal }: { readonly incoming: IncomingStream; readonly signal: AbortSignal },
+) {
+  return async ({ path: stagingPath, subvolumeID }: Staging): Promise<void> => {
+    const { summary, stream } = incoming;
+    const run = createRun({ ...storage.options, signal });
+    let input: Readable = stream;
+    if (summary.parentUuid !== undefined) {
+      const alias = randomUUID();
+      await copyParent(tree, stagingPath, summary.parentUuid, alias);
+      input = stream.pipe(aliasParent(summary.parentUuid, alias));
+      stream.once('error', (error) => input.destroy(error));
+    }
+    const path = await mountReceiving(storage, tree, uid, subvolumeID);
+    try {
+      await receiveStream(run, { path, chroot: true }, input);
+    } catch (error) {
+      // Receive is killed when its input fails: that is the reason then.
+      throw stream.errored ?? error;
+    }
+  };
+}
+
+/** Receive, confined, sees nothing but its staging: the parent of an increment has to be there, under a name of its own. */
+async function copyParent(tree: Tree, stagingPath: string, parentUuid: string, alias: string): Promise<void> {
+  const known = [...(await tree.list()).values()].some(
+    ({ readOnly, uuid, receivedUUID }) => readOnly && (uuid === parentUuid || receivedUUID === parentUuid),
+  );
+  if (!known) {
+    throw new StorageError(
+      'not-ready',
+      `the stream is the difference to subvolume ${parentUuid}, which the volume does not have; import that one first, or use a full stream`,
+      { reason: 'ParentMissing' },
+    );
+  }
+  const copy = Readable.from([copyOfParent(PARENT_NAME, alias, parentUuid)]);
+  await receiveStream(tree.run, { path: stagingPath, chroot: false }, copy);
+}

@@ -1,0 +1,19 @@
+import { attempt } from '../context.ts';
+import { treeLayout } from '../layout.ts';
+import type { Tree } from '../tree.ts';
+import { observeSnapshot, refuseMounted } from './snapshot.ts';
+
+/**
+ * Nothing of the Snapshot is left in its volume: subvolumes, unfinished work, record. Resumable at every step and safe to repeat;
+ * the record goes last. Throws `in-use` while it is mounted. Says whether there was anything.
+ */
+export async function removeSnapshot(tree: Tree, uid: string): Promise<'removed' | 'was gone already'> {
+  return await attempt('remove the Snapshot', async () => {
+    await refuseMounted(tree, uid);
+    const { writable, committed, staging } = await observeSnapshot(tree, uid);
+    const paths = [treeLayout.writablePath(uid), treeLayout.committedPath(uid), treeLayout.stagingPath(uid)];
+    await Promise.all(paths.map((path) => tree.removeSubvolume(path)));
+    await tree.removeDirectory(treeLayout.snapshotPath(uid));
+    return [writable, committed, staging].every((found) => found === undefined) ? 'was gone already' : 'removed';
+  });
+}

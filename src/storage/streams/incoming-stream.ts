@@ -1,0 +1,35 @@
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import {
+  createStreamValidator,
+  type StreamLimits,
+  type StreamSummary,
+  type StreamValidator,
+} from './validate-stream.ts';
+
+/** A stream from outside the node, on its way through the validator. */
+export interface IncomingStream {
+  /** What its first command says. */
+  readonly summary: StreamSummary;
+  /** The validated bytes; fails when the stream is refused or breaks off. */
+  readonly stream: StreamValidator;
+}
+
+/** Reads as far as the first command. Throws what the source or the validator fails with. */
+export async function openIncoming(
+  source: Readable,
+  limits: StreamLimits,
+  signal: AbortSignal,
+): Promise<IncomingStream> {
+  const stream = createStreamValidator(limits, signal);
+  source.on('error', (error) => stream.destroy(error));
+  stream.on('close', () => source.destroy());
+  const begun = once(stream, 'begun');
+  source.pipe(stream);
+  await begun;
+  const summary = stream.summary();
+  if (summary === undefined) throw new Error('a stream without a first command has begun');
+  // Fails later, in the hands of who reads it: until then nobody listens.
+  stream.on('error', () => undefined);
+  return { summary, stream };
+}

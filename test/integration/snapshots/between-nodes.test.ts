@@ -1,0 +1,49 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import { sh } from '../recovery/host-view.ts';
+import { pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+
+let lab: Lab;
+let snapshots: SnapshotKit;
+let dataPath: string;
+
+beforeAll(async () => {
+  lab = await startLab();
+  await Promise.all([lab.startAgent('node-a'), lab.startAgent('node-b')]);
+  snapshots = snapshotKit(lab);
+  await lab.createVolume('here', { nodeName: 'node-a' });
+  await lab.createVolume('there', { nodeName: 'node-b' });
+  dataPath = dataPathOf(await lab.ready('here'));
+  await lab.ready('there');
+});
+afterAll(() => lab?.[Symbol.asyncDispose]());
+beforeEach(() => lab.showLogsOnFailure());
+
+const copyOf = (name: string) => ({ source: { snapshotRef: { name } } });
+
+describe('Snapshot: of a volume on another node', () => {
+  it('Snapshot: is received whole, then only the difference; both count their bytes and say why', async () => {
+    writeFileSync(path.join(dataPath, 'big'), Buffer.alloc(16 * 2 ** 20, 3));
+    await snapshots.create('base', 'here');
+    const base = await snapshots.ready('base');
+    await snapshots.create('base-copy', 'there', copyOf('base'));
+    const copy = await snapshots.ready('base-copy');
+    expect(copy.status).toMatchObject({ nodeName: 'node-b', receivedUUID: base.status.uuid, ancestors: ['base'] });
+    expect(copy.status.transfer).toMatchObject({ phase: 'Done', why: expect.stringContaining('all of it') });
+    expect(copy.status.transfer?.bytes).toBeGreaterThan(16 * 2 ** 20);
+    expect(readFileSync(path.join(pathOf(copy), 'big')).equals(readFileSync(path.join(dataPath, 'big')))).toBe(true);
+
+    writeFileSync(path.join(dataPath, 'small'), 'difference');
+    sh('cp', '--reflink=always', path.join(dataPath, 'big'), path.join(dataPath, 'clone'));
+    await snapshots.create('next', 'here');
+    await snapshots.ready('next');
+    await snapshots.create('next-copy', 'there', copyOf('next'));
+    const next = await snapshots.ready('next-copy');
+    expect(next.status.transfer).toMatchObject({ incrementalFrom: base.status.uuid });
+    expect(next.status.transfer?.bytes).toBeLessThan(2 ** 20);
+    expect(readFileSync(path.join(pathOf(next), 'small'), 'utf8')).toBe('difference');
+    sh('cmp', path.join(pathOf(next), 'clone'), path.join(dataPath, 'big'));
+  });
+});
