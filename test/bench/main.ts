@@ -7,18 +7,19 @@ import { loadKubeConfig } from '../../src/kube/config.ts';
 import { createTransport } from '../../src/kube/transport.ts';
 import { startControlPlane } from '../cluster/control-plane.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
+import { createNodeKubeconfig } from '../cluster/node-identity.ts';
 import { type OperatorProcess, startAgent, startController } from '../cluster/processes.ts';
-import { rawCreate, rawGrow, rawRemove, rawShrink } from './raw.ts';
-import { Times } from './times.ts';
-import { createUser, type User } from './user.ts';
+import { benchSnapshots } from './snapshots.ts';
+import { names } from './table.ts';
+import { createUsers } from './user.ts';
+import { benchVolumes } from './volumes.ts';
 
 /**
  * Prints what the operator costs beside the same commands run by hand, in one run on one machine: ratios and differences mean
  * something, single times do not.
  */
-const ROUNDS = 10;
-const MANY = 50;
-const MIN_BYTES = 256 * 2 ** 20;
+/** Volumes that are there while nothing happens. */
+const IDLE = 50;
 const repositoryPath = path.resolve(import.meta.dirname, '../..');
 
 const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'btrfs-operator-bench-')));
@@ -35,64 +36,32 @@ async function bench(): Promise<void> {
   const assetsDir = execFileSync(path.join(repositoryPath, 'tools/assets.sh'), { encoding: 'utf8' }).trim();
   await using cluster = await startControlPlane({ assetsDir, dir: path.join(dir, 'control-plane') });
   await cluster.applyManifests([path.join(repositoryPath, 'crds')]);
-  const common = { kubeconfigPath: cluster.kubeconfigPath, namespace: 'default', logDir: dir };
-  const rootPath = path.join(dir, 'root');
-  mkdirSync(rootPath);
-  await using controller = startController({ ...common, flags: ['--leader-election=Off'] });
-  await using agent = startAgent({
-    ...common,
-    nodeName: 'bench',
-    rootPath,
-    flags: ['--lease-seconds=3600', '--renew-seconds=1200'],
-  });
-  await Promise.all([controller.ready(), agent.ready()]);
-  const transport = createTransport(loadKubeConfig({ kubeconfigPath: cluster.kubeconfigPath }), { userAgent: 'bench' });
-  const user = createUser(transport);
-  await user.synced();
+  const common = { namespace: 'default', logDir: dir };
+  const startNode = async (nodeName: string) => {
+    const rootPath = path.join(dir, nodeName);
+    mkdirSync(rootPath);
+    const kubeconfigPath = await createNodeKubeconfig({ access: cluster, namespace: 'default', nodeName, dir });
+    const flags = ['--lease-seconds=3600', '--renew-seconds=1200'];
+    return startAgent({ ...common, kubeconfigPath, nodeName, rootPath, flags });
+  };
+  const { kubeconfigPath } = cluster;
+  await using controller = startController({ ...common, kubeconfigPath, flags: ['--leader-election=Off'] });
+  await using agent = await startNode('node-a');
+  await using other = await startNode('node-b');
+  await Promise.all([controller.ready(), agent.ready(), other.ready()]);
+  const transport = createTransport(loadKubeConfig({ kubeconfigPath }), { userAgent: 'bench' });
+  const users = await createUsers(transport);
   const rawDir = path.join(dir, 'raw');
   mkdirSync(rawDir);
 
-  row('', 'raw', 'operator', 'ratio', 'difference');
-  await benchOne(user, rawDir);
-  await benchMany(user, rawDir);
-  await Promise.all(names('idle', MANY).map((name) => user.create(name, '512Mi')));
-  await user.stop();
+  await benchVolumes(users.volumes, rawDir);
+  await benchSnapshots(users, rawDir);
+  await Promise.all(
+    names('idle', IDLE).map((name) => users.volumes.create(name, { size: '512Mi', nodeName: 'node-a' })),
+  );
+  await Promise.all([users.volumes.stop(), users.snapshots.stop()]);
   await transport.close();
   await benchIdle(agent, controller);
-}
-
-async function benchOne(user: User, rawDir: string): Promise<void> {
-  const times = { raw: new Times(), ours: new Times() };
-  for (let round = 0; round < ROUNDS; round++) {
-    const name = `one-${round}`;
-    const raw = await times.raw.of('apply to Ready', () => rawCreate(rawDir, name, '1G'));
-    await times.ours.of('apply to Ready', () => user.create(name, '1Gi'));
-    await times.raw.of('grow', () => rawGrow(raw, '2G'));
-    await times.ours.of('grow', () => user.change(name, { size: '2Gi' }));
-    await times.raw.of('minimize (near-empty)', () => rawShrink(raw, MIN_BYTES));
-    await times.ours.of('minimize (near-empty)', () => user.change(name, { minimize: {} }));
-    await times.raw.of('delete', () => rawRemove(raw));
-    await times.ours.of('delete', () => user.remove(name));
-  }
-  for (const what of times.raw.names())
-    compare(`${what}, one volume, median of ${ROUNDS}`, times.raw.median(what), times.ours.median(what));
-}
-
-async function benchMany(user: User, rawDir: string): Promise<void> {
-  const all = names('many', MANY);
-  const times = { raw: new Times(), ours: new Times() };
-  const raws = await times.raw.of('create', async () => {
-    const made = [];
-    for (const name of all) made.push(await rawCreate(rawDir, name, '1G'));
-    return made;
-  });
-  await times.raw.of('delete', async () => {
-    for (const raw of raws) await rawRemove(raw);
-  });
-  await times.ours.of('create', () => Promise.all(all.map((name) => user.create(name, '1Gi'))));
-  await times.ours.of('delete', () => Promise.all(all.map((name) => user.remove(name))));
-  compare(`create ${MANY} at once (raw: in a row)`, times.raw.median('create'), times.ours.median('create'));
-  compare(`delete ${MANY} at once (raw: in a row)`, times.raw.median('delete'), times.ours.median('delete'));
 }
 
 /** What the processes take while there are volumes and nothing changes. */
@@ -105,7 +74,7 @@ async function benchIdle(agent: OperatorProcess, controller: OperatorProcess): P
     writes: await writes(agent, controller),
   };
   await sleep(seconds * 1000);
-  console.log(`\nidle with ${MANY} volumes, over ${seconds} s`);
+  console.log(`\nidle with ${IDLE} volumes, over ${seconds} s`);
   for (const process of [agent, controller]) {
     const used = cpuSeconds(process.pid) - before[process.name as 'agent' | 'controller'];
     console.log(
@@ -126,24 +95,6 @@ async function writes(...processes: readonly OperatorProcess[]): Promise<number>
       sum += Number(match[1]);
   }
   return sum;
-}
-
-function compare(what: string, rawMs: number, oursMs: number): void {
-  row(
-    what,
-    `${rawMs.toFixed(0)} ms`,
-    `${oursMs.toFixed(0)} ms`,
-    (oursMs / rawMs).toFixed(2),
-    `${(oursMs - rawMs).toFixed(0)} ms`,
-  );
-}
-
-function row(what: string, ...cells: readonly string[]): void {
-  console.log(what.padEnd(48) + cells.map((cell) => cell.padStart(12)).join(''));
-}
-
-function names(prefix: string, count: number): readonly string[] {
-  return Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
 }
 
 function cpuSeconds(pid: number): number {

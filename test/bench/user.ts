@@ -1,28 +1,34 @@
-import { findCondition } from '../../src/api/conditions.ts';
+import { type Condition, findCondition } from '../../src/api/conditions.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../../src/api/loopback-volume.ts';
+import { type Snapshot, snapshotType } from '../../src/api/snapshot.ts';
+import type { KubeObject } from '../../src/kube/object.ts';
 import { startReflector } from '../../src/kube/reflector.ts';
 import { createResourceClient } from '../../src/kube/resource-client.ts';
+import type { ResourceType } from '../../src/kube/resource-type.ts';
 import type { Transport } from '../../src/kube/transport.ts';
 import { createLogger } from '../../src/log.ts';
 
-export type User = ReturnType<typeof createUser>;
+interface Watched extends KubeObject {
+  readonly status: { readonly observedGeneration?: number | undefined; readonly conditions?: Condition[] | undefined };
+}
 
-/** A user with kubectl in hand: writes specs, and watches until they have come true. */
-export function createUser(transport: Transport) {
-  const client = createResourceClient<LoopbackVolume>(transport, loopbackVolumeType);
+/** A user with kubectl in hand: writes specs of a kind, and watches until they have come true. */
+export function createUser<T extends Watched>(transport: Transport, type: ResourceType<T>) {
+  const client = createResourceClient<T>(transport, type);
   const waiting = new Map<string, () => void>();
-  const reflector = startReflector<LoopbackVolume>({
+  const reflector = startReflector<T>({
     transport,
-    type: loopbackVolumeType,
+    type,
     log: createLogger({ logLevel: 'error' }),
     onChange: ({ object }) => waiting.get(object.metadata.name)?.(),
   });
-  const until = (name: string, is: (volume: LoopbackVolume | undefined) => boolean) =>
-    new Promise<void>((resolve) => {
+  const until = (name: string, is: (object: T | undefined) => boolean) =>
+    new Promise<T | undefined>((resolve) => {
       const check = () => {
-        if (!is(reflector.get(`default/${name}`))) return;
+        const object = reflector.get(`default/${name}`);
+        if (!is(object)) return;
         waiting.delete(name);
-        resolve();
+        resolve(object);
       };
       waiting.set(name, check);
       check();
@@ -30,24 +36,41 @@ export function createUser(transport: Transport) {
   return {
     synced: () => reflector.synced(),
     stop: () => reflector.stop(),
-    async create(name: string, size: string) {
-      await client.create({ metadata: { namespace: 'default', name }, spec: { size, nodeName: 'bench' } });
-      await until(name, (volume) => isTrue(volume, 'Ready'));
+    async create(name: string, spec: Record<string, unknown>) {
+      await client.create({ metadata: { namespace: 'default', name }, spec });
+      return await until(name, (object) => isTrue(object, 'Ready'));
     },
-    async change(name: string, spec: Record<string, unknown>) {
+    /** Until `condition` is True for the changed spec. */
+    async change(name: string, spec: Record<string, unknown>, condition: string) {
       const { metadata } = await client.patch(`default/${name}`, { spec }, { type: 'merge' });
       await until(
         name,
-        (volume) => volume?.status.observedGeneration === metadata.generation && isTrue(volume, 'Resized'),
+        (object) => object?.status.observedGeneration === metadata.generation && isTrue(object, condition),
       );
     },
     async remove(name: string) {
       await client.delete(`default/${name}`);
-      await until(name, (volume) => volume === undefined);
+      await until(name, (object) => object === undefined);
     },
   };
 }
 
-function isTrue(volume: LoopbackVolume | undefined, type: string): boolean {
-  return findCondition(volume?.status.conditions, type)?.status === 'True';
+export type User<T extends Watched> = ReturnType<typeof createUser<T>>;
+
+export interface Users {
+  readonly volumes: User<LoopbackVolume>;
+  readonly snapshots: User<Snapshot>;
+}
+
+export async function createUsers(transport: Transport): Promise<Users> {
+  const users: Users = {
+    volumes: createUser<LoopbackVolume>(transport, loopbackVolumeType),
+    snapshots: createUser<Snapshot>(transport, snapshotType),
+  };
+  await Promise.all([users.volumes.synced(), users.snapshots.synced()]);
+  return users;
+}
+
+function isTrue(object: Watched | undefined, type: string): boolean {
+  return findCondition(object?.status.conditions, type)?.status === 'True';
 }
