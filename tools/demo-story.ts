@@ -1,14 +1,15 @@
+import { snapshotChapters } from './demo-snapshots.ts';
 import type { LocalCluster } from './local-cluster.ts';
 import type { Narrator } from './narrator.ts';
 
-/** The life of a volume from apply to delete, on a running cluster. Throws when something is not as it tells. */
+/** The life of a volume and its Snapshots from apply to delete, on a running cluster. Throws when something is not as it tells. */
 export async function tellStory(cluster: LocalCluster, narrator: Narrator): Promise<void> {
-  for (const chapter of [lookAround, create, use, grow, minimize, unmount, refuse, remove]) {
+  for (const chapter of [lookAround, create, use, grow, ...snapshotChapters, minimize, unmount, refuse, remove]) {
     await chapter({ cluster, ...narrator });
   }
 }
 
-interface Chapter extends Narrator {
+export interface Chapter extends Narrator {
   readonly cluster: LocalCluster;
 }
 

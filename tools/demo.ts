@@ -51,7 +51,7 @@ async function startDemoCluster(dir: string): Promise<LocalCluster> {
     stop.signal.throwIfAborted();
     console.log(line);
   };
-  return startLocalCluster({ dir, assetsDir, nodeNames: ['node-a'], say });
+  return startLocalCluster({ dir, assetsDir, nodeNames: ['node-a', 'node-b'], say });
 }
 
 function reportFailure(error: unknown, cluster: LocalCluster | undefined): void {
