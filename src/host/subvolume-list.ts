@@ -19,23 +19,17 @@ export interface ListedSubvolume {
  * The subvolumes that lie in the subvolume at `path` itself, not in one further down: where only root can write there, no
  * tenant's name is in the output (a name with a newline forges lines of it).
  */
-export async function listSubvolumesIn(run: Run, path: string): Promise<readonly ListedSubvolume[]> {
+export async function listSubvolumesIn(
+  run: Run,
+  path: string,
+  which: 'all' | 'read-only' = 'all',
+): Promise<readonly ListedSubvolume[]> {
   const { stdout } = await run({
     file: 'btrfs',
-    args: ['subvolume', 'list', '-o', '-u', '-q', '-R', '--', path],
+    args: ['subvolume', 'list', '-o', ...(which === 'all' ? [] : ['-r']), '-u', '-q', '-R', '--', path],
     timeoutMs: TIMEOUT_MS,
   });
   return parseSubvolumeList(stdout);
-}
-
-/** Ids of those of {@link listSubvolumesIn} that are read-only. */
-export async function listReadOnlyIn(run: Run, path: string): Promise<ReadonlySet<number>> {
-  const { stdout } = await run({
-    file: 'btrfs',
-    args: ['subvolume', 'list', '-o', '-r', '-u', '-q', '-R', '--', path],
-    timeoutMs: TIMEOUT_MS,
-  });
-  return new Set(parseSubvolumeList(stdout).map(({ id }) => id));
 }
 
 /** True if any subvolume lies in the one at `path`; their names may be anybody's. */

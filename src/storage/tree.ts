@@ -2,13 +2,13 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../host/btrfs-filesystem.ts';
 import type { Run } from '../host/command.ts';
-import { copyInto, removeEmptyDirectories, removeFiles, syncFiles } from '../host/files.ts';
+import { copyInto, removePaths, syncFiles } from '../host/files.ts';
 import type { Mount } from '../host/mountinfo.ts';
 import { deleteSubvolumeById, deleteSubvolumes } from '../host/subvolume.ts';
 import {
+  hasSubvolumesIn,
   type ListedSubvolume,
   listNesting,
-  listReadOnlyIn,
   listSubvolumesIn,
   resolveSubvolume,
 } from '../host/subvolume-list.ts';
@@ -16,12 +16,10 @@ import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
 import { STAGING_NAME, TREE_NAME } from './layout.ts';
 
+export type TreeSubvolume = ListedSubvolume;
+
 /** Arguments of one command; the kernel's limit is 2 MiB for all of them. */
 const MAX_PATHS = 1_000;
-
-export interface TreeSubvolume extends ListedSubvolume {
-  readonly readOnly: boolean;
-}
 
 /**
  * The operator's mounted tree of one volume. All methods may be called by many at once: what they ask for is put together into
@@ -35,15 +33,21 @@ export interface Tree {
   readonly device: string;
   readonly deviceNumber: string;
   /** Subvolumes that lie directly in the tree, by path, as the kernel has them after the call. */
-  readonly list: () => Promise<ReadonlyMap<string, TreeSubvolume>>;
+  readonly list: () => Promise<ReadonlyMap<string, ListedSubvolume>>;
+  /** Those of {@link Tree.list} that are read-only. */
+  readonly listReadOnly: () => Promise<ReadonlyMap<string, ListedSubvolume>>;
   /** The directories for records and unfinished work are there. */
   readonly makeAreas: () => Promise<void>;
   /** The file is there with this content, in directories of its own, on disk. */
   readonly writeRecord: (path: string, record: object) => Promise<void>;
+  /** What {@link Tree.removeSubvolume} does, for some that are known to be there, in this order. */
+  readonly removeSubvolumes: (paths: readonly string[]) => Promise<void>;
   /** The subvolume is gone, with those that a tenant made in it, on disk too. Safe to repeat. */
   readonly removeSubvolume: (path: string) => Promise<void>;
   /** The directory is gone with the record in it. Safe to repeat. */
   readonly removeDirectory: (path: string) => Promise<void>;
+  /** True if subvolumes lie in this one: a snapshot of it lacks what is in them. */
+  readonly hasNested: (path: string) => Promise<boolean>;
   /** Everything written before is on disk. */
   readonly sync: () => Promise<void>;
 }
@@ -53,7 +57,8 @@ export const RECORD_NAME = 'record.json';
 /** `outboxPath` is an empty directory on the node's own filesystem, for records on their way into the tree. */
 export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
   const path = mount.mountPoint;
-  const list = coalesced<void, ReadonlyMap<string, TreeSubvolume>>(() => listTree(run, path));
+  const list = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'all'));
+  const listReadOnly = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'read-only'));
   const remove = coalesced((paths: readonly string[]) => deleteSubvolumes(run, within(path, paths)));
   const write = coalesced((records: readonly (NewRecord | undefined)[]) =>
     writeRecords(
@@ -62,32 +67,45 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
       records.filter((record) => record !== undefined),
     ),
   );
-  const removeDirectories = coalesced(async (paths: readonly string[]) => {
-    await removeFiles(run, within(path, paths, RECORD_NAME));
-    await removeEmptyDirectories(run, within(path, paths));
+  const removeDirectories = coalesced((paths: readonly string[]) =>
+    removePaths(run, [...within(path, paths, RECORD_NAME), ...within(path, paths)]),
+  );
+  const findNested = coalesced(async (paths: readonly string[]) => {
+    const each = await Promise.all(
+      [...new Set(paths)].map(async (one) => ((await hasSubvolumesIn(run, join(path, one))) ? one : undefined)),
+    );
+    return new Set(each);
   });
   const sync = coalesced<void, void>(() => syncFilesystem(run, path));
+  const removeWithNested = async (subvolumePath: string) => {
+    const left = (await list()).get(subvolumePath);
+    if (left === undefined) return;
+    await removeNested(run, path, left);
+    await remove(subvolumePath);
+    if (!(await list()).has(subvolumePath)) return;
+    throw new StorageError('failed', `the subvolume ${subvolumePath} could not be deleted`, {
+      reason: 'CommandFailed',
+    });
+  };
   return {
     run,
     path,
     device: mount.source,
     deviceNumber: mount.device,
     list: () => list(),
+    listReadOnly: () => listReadOnly(),
     makeAreas: () => write(undefined),
     writeRecord: (recordPath, record) => write({ path: recordPath, text: `${JSON.stringify(record, undefined, 2)}\n` }),
+    async removeSubvolumes(paths) {
+      await Promise.all(paths.map((each) => remove(each)));
+      const left = await list();
+      for (const each of paths.filter((path) => left.has(path))) await removeWithNested(each);
+    },
     async removeSubvolume(subvolumePath) {
-      if (!(await list()).has(subvolumePath)) return;
-      await remove(subvolumePath);
-      const left = (await list()).get(subvolumePath);
-      if (left === undefined) return;
-      await removeNested(run, path, left);
-      await remove(subvolumePath);
-      if (!(await list()).has(subvolumePath)) return;
-      throw new StorageError('failed', `the subvolume ${subvolumePath} could not be deleted`, {
-        reason: 'CommandFailed',
-      });
+      if ((await list()).has(subvolumePath)) await this.removeSubvolumes([subvolumePath]);
     },
     removeDirectory: removeDirectories,
+    hasNested: async (subvolumePath) => (await findNested(subvolumePath)).has(subvolumePath),
     sync: () => sync(),
   };
 }
@@ -97,18 +115,16 @@ function within(treePath: string, paths: readonly string[], name = ''): string[]
   return paths.map((path) => join(treePath, path, name));
 }
 
-/** What appears between the two lists counts as writable until the next look. */
-async function listTree(run: Run, path: string): Promise<ReadonlyMap<string, TreeSubvolume>> {
-  const all = await listSubvolumesIn(run, path);
-  const readOnly = await listReadOnlyIn(run, path);
+async function listTree(
+  run: Run,
+  path: string,
+  which: 'all' | 'read-only',
+): Promise<ReadonlyMap<string, ListedSubvolume>> {
   const prefix = `${TREE_NAME}/`;
   return new Map(
-    all
+    (await listSubvolumesIn(run, path, which))
       .filter((subvolume) => subvolume.path.startsWith(prefix))
-      .map((subvolume) => [
-        subvolume.path.slice(prefix.length),
-        { ...subvolume, readOnly: readOnly.has(subvolume.id) },
-      ]),
+      .map((subvolume) => [subvolume.path.slice(prefix.length), subvolume]),
   );
 }
 
@@ -144,15 +160,22 @@ async function writeRecords(
   );
 }
 
-/** Deepest first, by id; each is proven to lie below, because names in a list are a tenant's (rule 8). */
+/**
+ * Deepest first, by id; each is proven to lie below, and how deep, by its path: what a list says of it may be forged by a
+ * tenant's name, but no name has a slash (rule 8).
+ */
 async function removeNested(run: Run, treePath: string, { id, path }: ListedSubvolume): Promise<void> {
   const nesting = await listNesting(run, treePath);
-  const below = [id];
+  const below = new Set([id]);
   for (const parentId of below) {
-    below.push(...nesting.filter((entry) => entry.parentId === parentId && !below.includes(entry.id)).map((n) => n.id));
+    for (const nested of nesting) if (nested.parentId === parentId) below.add(nested.id);
   }
-  for (const nested of below.slice(1).reverse()) {
+  const proven: { readonly id: number; readonly depth: number }[] = [];
+  for (const nested of below) {
     const found = await resolveSubvolume(run, nested, treePath);
-    if (found?.startsWith(`${path}/`) === true) await deleteSubvolumeById(run, nested, treePath);
+    if (found?.startsWith(`${path}/`) === true) proven.push({ id: nested, depth: found.split('/').length });
+  }
+  for (const nested of proven.toSorted((a, b) => b.depth - a.depth)) {
+    await deleteSubvolumeById(run, nested.id, treePath);
   }
 }

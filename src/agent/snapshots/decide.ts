@@ -19,12 +19,6 @@ export type Action =
 export function decide({ spec, status }: Snapshot, seen: SnapshotObservation): Action {
   const { writable, committed, staging } = seen;
   if (committed !== undefined) {
-    if (!committed.readOnly) {
-      return refuse(
-        'DataMissing',
-        'the committed subvolume was made writable by somebody; nothing is made of it. Delete this object',
-      );
-    }
     if (spec.access === 'ReadWrite') {
       return refuse(
         'WasCommitted',

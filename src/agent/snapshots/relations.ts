@@ -1,18 +1,18 @@
 import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
-import { keyOf } from '../../kube/object.ts';
+import { type KubeObject, keyOf } from '../../kube/object.ts';
 import type { Cached } from './options.ts';
 
 /** Key of what a reference of this object names: references stay in the namespace. */
-export function referenceKey({ metadata }: Snapshot, reference: { readonly name: string }): string {
+export function referenceKey({ metadata }: KubeObject, reference: { readonly name: string }): string {
   return `${metadata.namespace}/${reference.name}`;
 }
 
-/** Key of the Snapshot that this one is made of; undefined if it is made of something else. */
-export function sourceKey(snapshot: Snapshot): string | undefined {
-  const { snapshotRef } = snapshot.spec.source;
-  return snapshotRef === undefined ? undefined : referenceKey(snapshot, snapshotRef);
+/** Key of the Snapshot that the object is made of; undefined if it is made of something else. */
+export function sourceKey(object: Snapshot | LoopbackVolume): string | undefined {
+  const { snapshotRef } = object.spec.source ?? {};
+  return snapshotRef === undefined ? undefined : referenceKey(object, snapshotRef);
 }
 
 /**
@@ -33,6 +33,15 @@ export function isInSameVolume(one: Snapshot, other: Snapshot): boolean {
 export function snapshotsIn(volume: LoopbackVolume, snapshots: Cached<Snapshot>): readonly Snapshot[] {
   const key = keyOf(volume);
   return [...snapshots.values()].filter((snapshot) => referenceKey(snapshot, snapshot.spec.volumeRef) === key);
+}
+
+/** Uids of Snapshots and of those that they were made of. */
+export function lineageOf(snapshots: Cached<Snapshot>): (readonly [child: string, parent: string])[] {
+  return [...snapshots.values()].flatMap((snapshot) => {
+    const key = sourceKey(snapshot);
+    const parent = key === undefined ? undefined : snapshots.get(key);
+    return parent === undefined ? [] : [[snapshot.metadata.uid, parent.metadata.uid] as const];
+  });
 }
 
 export function isCommitted({ status }: Snapshot): boolean {

@@ -1,3 +1,4 @@
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import { TransferRefusal } from '../../net/transfer-protocol.ts';
@@ -6,22 +7,25 @@ import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { planSend, startSend } from '../../storage/snapshots/send.ts';
 import type { Cached } from './options.ts';
-import { referenceKey, sourceKey } from './relations.ts';
+import { lineageOf, referenceKey, sourceKey } from './relations.ts';
 
 export interface ServeOptions {
   readonly nodeName: string;
   readonly storage: Storage;
   readonly client: ResourceClient<Snapshot>;
+  readonly volumeClient: ResourceClient<LoopbackVolume>;
+  readonly snapshots: Cached<Snapshot>;
   readonly volumes: Cached<{ readonly metadata: { readonly uid: string } }>;
 }
 
 /**
- * Sends Snapshots of this node to the agents that make others of them. The target is read from the API, not believed: it has to be the
+ * Sends Snapshots of this node to the agents that make others, or volumes, of them. The target is read from the API, not believed: it has to be the
  * object that the peer names, to be on the peer's node, not to be deleted, and to have as its source what is sent, in its own namespace.
  */
-export function createServe({ nodeName, storage, client, volumes }: ServeOptions): ServeStream {
+export function createServe(options: ServeOptions): ServeStream {
+  const { nodeName, client, volumes } = options;
   return async (request, signal) => {
-    const target = await readTarget(client, request, signal);
+    const target = await readTarget(options, request, signal);
     const key = sourceKey(target);
     const source = key === undefined ? undefined : await client.get(key, { signal });
     if (
@@ -29,35 +33,38 @@ export function createServe({ nodeName, storage, client, volumes }: ServeOptions
       source.status.nodeName !== nodeName ||
       source.metadata.deletionTimestamp !== undefined
     ) {
-      throw new TransferRefusal('NotFound', `the source of Snapshot ${keyText(request)} is not on this node`);
+      throw new TransferRefusal('NotFound', `the source of ${keyText(request)} is not on this node`);
     }
     const volume = volumes.get(referenceKey(source, source.spec.volumeRef));
     if (volume === undefined) throw new TransferRefusal('NotFound', 'the volume of the source is not on this node');
-    return await serve(storage, volume.metadata.uid, source.metadata.uid, request, signal);
+    return await serve(options, volume.metadata.uid, source.metadata.uid, request, signal);
   };
 }
 
 async function readTarget(
-  client: ResourceClient<Snapshot>,
+  { client, volumeClient }: ServeOptions,
   request: PeerRequest,
   signal: AbortSignal,
-): Promise<Snapshot> {
-  const target = await client.get(`${request.namespace}/${request.name}`, { signal });
-  if (target === undefined || target.metadata.uid !== request.uid) {
-    throw new TransferRefusal('NotFound', `there is no Snapshot ${keyText(request)} of this uid`);
+): Promise<Snapshot | LoopbackVolume> {
+  const key = keyText(request);
+  const isMeant = (object: Snapshot | LoopbackVolume | undefined) => object?.metadata.uid === request.uid;
+  const snapshot = await client.get(key, { signal });
+  const target = isMeant(snapshot) ? snapshot : await volumeClient.get(key, { signal });
+  if (target === undefined || !isMeant(target)) {
+    throw new TransferRefusal('NotFound', `there is no Snapshot or LoopbackVolume ${key} of this uid`);
   }
   if (target.metadata.deletionTimestamp !== undefined) {
-    throw new TransferRefusal('Conflict', `Snapshot ${keyText(request)} is being deleted`);
+    throw new TransferRefusal('Conflict', `${keyText(request)} is being deleted`);
   }
   if (target.status.nodeName !== request.peerNodeName) {
-    throw new TransferRefusal('Forbidden', `Snapshot ${keyText(request)} is not on node ${request.peerNodeName}`);
+    throw new TransferRefusal('Forbidden', `${keyText(request)} is not on node ${request.peerNodeName}`);
   }
   return target;
 }
 
 /** The tree stays mounted until the last byte was read, or the peer has gone. */
 async function serve(
-  storage: Storage,
+  { storage, snapshots }: ServeOptions,
   volumeUid: string,
   uid: string,
   { ancestors }: PeerRequest,
@@ -67,7 +74,7 @@ async function serve(
   const receiver = ancestors.map((ancestor) => ({ uuid: ancestor.uuid, receivedUUID: ancestor.receivedUuid }));
   storage
     .withTree(volumeUid, async (tree) => {
-      const outgoing = await planSend(tree, uid, receiver);
+      const outgoing = await planSend(tree, uid, receiver, lineageOf(snapshots));
       const { stdout, ended } = startSend(storage, tree, outgoing, signal);
       const from = outgoing.ancestor?.uuid;
       resolve({ stream: stdout, finished: ended, ...(from === undefined ? {} : { incrementalFrom: from }) });

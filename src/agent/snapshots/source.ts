@@ -1,3 +1,4 @@
+import type { Download } from '../../api/download.ts';
 import type { SnapshotReason } from '../../api/reasons-snapshot.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import { DATA_NAME, treeLayout } from '../../storage/layout.ts';
@@ -12,7 +13,7 @@ export type Source =
   /** A committed Snapshot in another volume, perhaps on another node. */
   | { readonly kind: 'elsewhere'; readonly parent: Snapshot }
   /** A send stream from outside. */
-  | { readonly kind: 'stream' }
+  | { readonly kind: 'stream'; readonly stream: Download }
   | { readonly kind: 'missing'; readonly reason: SnapshotReason; readonly message: string };
 
 export async function findSource(
@@ -22,7 +23,7 @@ export async function findSource(
   signal: AbortSignal,
 ): Promise<Source> {
   const { source } = snapshot.spec;
-  if (source.stream !== undefined) return { kind: 'stream' };
+  if (source.stream !== undefined) return { kind: 'stream', stream: source.stream };
   if (source.snapshotRef === undefined)
     return { kind: 'here', path: source.empty === undefined ? DATA_NAME : undefined };
 
@@ -38,7 +39,7 @@ export async function findSource(
     return isCommitted(parent) ? { kind: 'elsewhere', parent } : notCommitted(name, parent);
   }
   const path = treeLayout.committedPath(parent.metadata.uid);
-  const isHere = (await tree.list()).get(path)?.readOnly === true;
+  const isHere = (await tree.list()).has(path);
   return isHere ? { kind: 'here', path, parent } : notCommitted(name, parent);
 }
 

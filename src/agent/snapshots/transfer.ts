@@ -6,7 +6,7 @@ import { pathsOf, planSend } from '../../storage/snapshots/send.ts';
 import type { TreeIdentity } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { MakeOptions, SnapshotReconcilerOptions, Transfer } from './options.ts';
-import { referenceKey } from './relations.ts';
+import { lineageOf, referenceKey } from './relations.ts';
 
 /** The content of a committed Snapshot of another volume on this node is received into this one; says how. */
 export async function transferLocally(
@@ -24,7 +24,12 @@ export async function transferLocally(
     });
   }
   return await storage.withTree(sourceVolume.metadata.uid, async (sourceTree) => {
-    const outgoing = await planSend(sourceTree, parent.metadata.uid, await pointsOf(tree));
+    const outgoing = await planSend(
+      sourceTree,
+      parent.metadata.uid,
+      await pointsOf(tree),
+      lineageOf(options.snapshots),
+    );
     let transfer: Transfer = { phase: 'Receiving', ...describe(outgoing.ancestor?.uuid) };
     onTransfer(transfer);
     const { uid } = snapshot.metadata;
@@ -49,7 +54,7 @@ export function identityOf({ metadata: { uid, namespace = '', name } }: Snapshot
 
 /** Read-only subvolumes of this volume, which an increment can build on. */
 export async function pointsOf(tree: Tree): Promise<readonly StreamPoint[]> {
-  return [...(await tree.list()).values()].filter(({ readOnly }) => readOnly);
+  return [...(await tree.listReadOnly()).values()];
 }
 
 export function describe(ancestorUUID: string | undefined): Pick<Transfer, 'incrementalFrom' | 'why'> {

@@ -22,6 +22,8 @@ export interface PlacedKind<T extends PlacedObject> {
   readonly isAssumed: (key: string) => boolean;
   /** The object is being placed; called before the first await of it. Returns what takes that back. */
   readonly assume: (object: T, nodeName: string) => () => void;
+  /** Whether choosing a node is worth an Event: not where it follows from another object. */
+  readonly tellsPlacement: boolean;
   /** What stays on the disk of a node that is gone for good, for people. */
   readonly leftBehind: (object: T) => string;
 }

@@ -106,7 +106,9 @@ class ObjectPass<T extends PlacedObject> {
       release();
       throw error;
     }
-    this.#events.record(object, 'Normal', 'Scheduled', 'Place', `placed on node ${nodeName}`);
+    if (this.#kind.tellsPlacement) {
+      this.#events.record(object, 'Normal', 'Scheduled', 'Place', `placed on node ${nodeName}`);
+    }
     return settledAfter(`placed on ${nodeName}`);
   }
 

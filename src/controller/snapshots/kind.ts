@@ -27,6 +27,7 @@ export function snapshotKind(cluster: Cluster): PlacedKind<Snapshot> {
     // Its place takes nothing from others: a second decision is the same one.
     isAssumed: () => false,
     assume: () => () => undefined,
+    tellsPlacement: false,
     leftBehind: ({ status }) => status.path ?? 'in its volume',
   };
 }

@@ -26,6 +26,7 @@ export function volumeKind(cluster: Cluster): PlacedKind<LoopbackVolume> {
       commitments.assume(key, nodeName, sizeBytesOf(volume.spec));
       return () => commitments.release(key);
     },
+    tellsPlacement: true,
     leftBehind: ({ status }) => status.imagePath ?? 'its image',
   };
 }

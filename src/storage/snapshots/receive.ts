@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { makePipe, readBytesRead, receiveStream, type SendOptions, sendCommand } from '../../host/btrfs-stream.ts';
 import { CommandError } from '../../host/command.ts';
 import { createRun } from '../../host/run.ts';
 import { createSubvolume } from '../../host/subvolume.ts';
-import { type ListedSubvolume, listReadOnlyIn, listSubvolumesIn } from '../../host/subvolume-list.ts';
+import { type ListedSubvolume, listSubvolumesIn } from '../../host/subvolume-list.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { treeLayout } from '../layout.ts';
@@ -44,36 +44,59 @@ export async function receiveSnapshot(
   incoming: Incoming,
 ): Promise<void> {
   const { uid } = identity;
+  await attempt('receive the Snapshot', () =>
+    receiveStaged(storage, tree, uid, incoming, (sourcePath) =>
+      createSnapshot(tree, identity, {
+        ...wanted,
+        sourcePath,
+        stagingPath: `${treeLayout.stagingPath(uid)}/${MADE_NAME}`,
+      }),
+    ),
+  );
+}
+
+/**
+ * Runs `use` with the path in the tree of the subvolume that was received, verified and on disk; afterwards it is gone, with all
+ * else that was staged under this uid.
+ */
+export async function receiveStaged(
+  storage: Storage,
+  tree: Tree,
+  uid: string,
+  incoming: Incoming,
+  use: (receivedPath: string) => Promise<void>,
+): Promise<void> {
   const stagingPath = treeLayout.stagingPath(uid);
   const path = `${tree.path}/${stagingPath}`;
-  await attempt('receive the Snapshot', async () => {
+  await removeStaged(storage, tree, uid);
+  await tree.makeAreas();
+  await createSubvolume(tree.run, path);
+  try {
+    await incoming.receive({ path, subvolumeID: (await tree.list()).get(stagingPath)?.id ?? 0 });
+    await tree.sync();
+    const received = await findReceived(tree, path, incoming.expectedUUID);
+    const receivedPath = `${stagingPath}/${received.path.slice(received.path.lastIndexOf('/') + 1)}`;
+    await use(receivedPath);
     await removeReceiving(storage, storage.layout.receivingPath(uid));
-    await tree.removeSubvolume(stagingPath);
-    await tree.makeAreas();
-    await createSubvolume(tree.run, path);
-    try {
-      await incoming.receive({ path, subvolumeID: (await tree.list()).get(stagingPath)?.id ?? 0 });
-      await tree.sync();
-      const received = await findReceived(tree, path, incoming.expectedUUID);
-      await createSnapshot(tree, identity, {
-        ...wanted,
-        sourcePath: `${stagingPath}/${received.path.slice(received.path.lastIndexOf('/') + 1)}`,
-        stagingPath: `${stagingPath}/.made`,
-      });
-    } finally {
-      await removeReceiving(storage, storage.layout.receivingPath(uid));
-      await tree.removeSubvolume(stagingPath);
-    }
-  });
+    await tree.removeSubvolumes([receivedPath, `${stagingPath}/${PARENT_NAME}`, stagingPath]);
+  } catch (error) {
+    await removeStaged(storage, tree, uid).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Nothing is left of an earlier {@link receiveStaged} under this uid. */
+export async function removeStaged(storage: Storage, tree: Tree, uid: string): Promise<void> {
+  await removeReceiving(storage, storage.layout.receivingPath(uid));
+  await tree.removeSubvolume(treeLayout.stagingPath(uid));
 }
 
 /** A received subvolume counts only when it is read-only and has the expected received UUID. */
 async function findReceived(tree: Tree, path: string, expectedUUID: string | undefined): Promise<ListedSubvolume> {
-  const all = await listSubvolumesIn(tree.run, path);
-  const readOnly = await listReadOnlyIn(tree.run, path);
-  const whole = all
+  const readOnly = await listSubvolumesIn(tree.run, path, 'read-only');
+  const whole = readOnly
     .filter(({ path: found }) => !found.endsWith(`/${PARENT_NAME}`))
-    .filter(({ id, receivedUUID }) => readOnly.has(id) && receivedUUID !== undefined);
+    .filter(({ receivedUUID }) => receivedUUID !== undefined);
   const received = whole.filter(({ receivedUUID }) => expectedUUID === undefined || receivedUUID === expectedUUID);
   if (received.length === 1 && received[0] !== undefined) return received[0];
   throw new StorageError('failed', 'the stream ended, but what was received is not the whole subvolume', {
@@ -110,8 +133,7 @@ export function receiveLocally(storage: Storage, uid: string, { send, signal, on
       );
       const ends = await Promise.allSettled(both);
       const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
-      // The one that was ended because of the other says nothing.
-      const first = failures.find((error) => !(error instanceof CommandError) || !error.failure.aborted);
+      const first = failures.find((error) => !isConsequence(error));
       if (failures.length > 0) throw first ?? failures[0];
     } finally {
       clearInterval(look);
@@ -120,12 +142,21 @@ export function receiveLocally(storage: Storage, uid: string, { send, signal, on
   };
 }
 
+/** The one that was ended because of the other says nothing. */
+function isConsequence(error: unknown): boolean {
+  if (!(error instanceof CommandError)) return false;
+  const { aborted, signal, stderrTail } = error.failure;
+  return aborted || signal === 'SIGPIPE' || /Broken pipe/.test(stderrTail);
+}
+
 async function lookAt(pid: number | undefined, onBytes: (bytes: number) => void): Promise<void> {
   const bytes = pid === undefined ? undefined : await readBytesRead(pid);
   if (bytes !== undefined) onBytes(bytes);
 }
 
+/** What is made in staging beside the received subvolume. */
 const PARENT_NAME = '.parent';
+const MADE_NAME = '.made';
 
 /**
  * Receives what another node or a file says: confined to the staging subvolume, which is all that is mounted there, and on a
@@ -139,28 +170,44 @@ export function receiveConfined(
 ) {
   return async ({ path: stagingPath, subvolumeID }: Staging): Promise<void> => {
     const { summary, stream } = incoming;
+    refuseTakenName(summary.name);
     const run = createRun({ ...storage.options, signal });
     let input: Readable = stream;
     if (summary.parentUuid !== undefined) {
       const alias = randomUUID();
       await copyParent(tree, stagingPath, summary.parentUuid, alias);
-      input = stream.pipe(aliasParent(summary.parentUuid, alias));
-      stream.once('error', (error) => input.destroy(error));
+      // Also of a stream that has failed meanwhile: its reader has to learn of it.
+      input = pipeline(stream, aliasParent(summary.parentUuid, alias), () => undefined);
     }
     const path = await mountReceiving(storage, tree, uid, subvolumeID);
     try {
       await receiveStream(run, { path, chroot: true }, input);
     } catch (error) {
       // Receive is killed when its input fails: that is the reason then.
-      throw stream.errored ?? error;
+      throw isOfReader(stream.errored) ? error : stream.errored;
     }
   };
 }
 
+/** True unless the stream failed by itself: when receive ends early, what it read from breaks as well. */
+function isOfReader(error: Error | null): boolean {
+  if (error === null) return true;
+  return (
+    'code' in error && ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(String(error.code))
+  );
+}
+
+function refuseTakenName(name: string): void {
+  if (name !== PARENT_NAME && name !== MADE_NAME) return;
+  throw new StorageError('refused', `could not accept the stream: its subvolume is called ${name}, which is taken`, {
+    reason: 'StreamRefused',
+  });
+}
+
 /** Receive, confined, sees nothing but its staging: the parent of an increment has to be there, under a name of its own. */
 async function copyParent(tree: Tree, stagingPath: string, parentUuid: string, alias: string): Promise<void> {
-  const known = [...(await tree.list()).values()].some(
-    ({ readOnly, uuid, receivedUUID }) => readOnly && (uuid === parentUuid || receivedUUID === parentUuid),
+  const known = [...(await tree.listReadOnly()).values()].some(
+    ({ uuid, receivedUUID }) => uuid === parentUuid || receivedUUID === parentUuid,
   );
   if (!known) {
     throw new StorageError(

@@ -11,9 +11,13 @@ export async function removeSnapshot(tree: Tree, uid: string): Promise<'removed'
   return await attempt('remove the Snapshot', async () => {
     await refuseMounted(tree, uid);
     const { writable, committed, staging } = await observeSnapshot(tree, uid);
-    const paths = [treeLayout.writablePath(uid), treeLayout.committedPath(uid), treeLayout.stagingPath(uid)];
-    await Promise.all(paths.map((path) => tree.removeSubvolume(path)));
+    const there = [
+      ...(writable === undefined ? [] : [treeLayout.writablePath(uid)]),
+      ...(committed === undefined ? [] : [treeLayout.committedPath(uid)]),
+      ...(staging === undefined ? [] : [treeLayout.stagingPath(uid)]),
+    ];
+    if (there.length > 0) await tree.removeSubvolumes(there);
     await tree.removeDirectory(treeLayout.snapshotPath(uid));
-    return [writable, committed, staging].every((found) => found === undefined) ? 'was gone already' : 'removed';
+    return there.length === 0 ? 'was gone already' : 'removed';
   });
 }

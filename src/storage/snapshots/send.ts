@@ -1,33 +1,53 @@
 import { sendCommand } from '../../host/btrfs-stream.ts';
 import type { RunningCommand } from '../../host/command.ts';
 import { startCommand } from '../../host/run.ts';
+import type { ListedSubvolume } from '../../host/subvolume-list.ts';
+import { readReferencedBytes } from '../../host/subvolume-size.ts';
 import type { Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { treeLayout } from '../layout.ts';
-import type { Tree, TreeSubvolume } from '../tree.ts';
+import type { Tree } from '../tree.ts';
 import { findCommonAncestor, type StreamPoint } from './common-ancestor.ts';
 
 /** What is sent of a committed Snapshot, and to what it is the difference. */
 export interface Outgoing {
-  readonly subvolume: TreeSubvolume;
+  readonly subvolume: ListedSubvolume;
   /** The receiver has it too; undefined: everything is sent. */
-  readonly ancestor: TreeSubvolume | undefined;
+  readonly ancestor: ListedSubvolume | undefined;
 }
 
-/** Decides between all and the difference. `receiver` are read-only subvolumes that the other end has. */
-export async function planSend(tree: Tree, uid: string, receiver: Iterable<StreamPoint>): Promise<Outgoing> {
-  const subvolumes = await tree.list();
+/**
+ * Decides between all and the difference. `receiver` are read-only subvolumes that the other end has, `lineage` pairs of uids of
+ * Snapshots of this volume, child and parent.
+ */
+export async function planSend(
+  tree: Tree,
+  uid: string,
+  receiver: Iterable<StreamPoint>,
+  lineage: Iterable<readonly [string, string]>,
+): Promise<Outgoing> {
+  const subvolumes = await tree.listReadOnly();
   const subvolume = subvolumes.get(treeLayout.committedPath(uid));
-  if (subvolume?.readOnly !== true) {
+  if (subvolume === undefined) {
     throw new StorageError('not-ready', 'the source is not committed in its volume', { reason: 'SourceNotReady' });
   }
-  return { subvolume, ancestor: findCommonAncestor(subvolume, subvolumes.values(), receiver) };
+  const uuidOf = (snapshotUid: string) => subvolumes.get(treeLayout.committedPath(snapshotUid))?.uuid;
+  const pairs = [...lineage].flatMap(([child, parent]) => {
+    const [childUUID, parentUUID] = [uuidOf(child), uuidOf(parent)];
+    return childUUID === undefined || parentUUID === undefined ? [] : [[childUUID, parentUUID] as const];
+  });
+  return { subvolume, ancestor: findCommonAncestor(subvolume, subvolumes.values(), receiver, pairs) };
 }
 
 /** Paths of {@link Outgoing} on the node. */
 export function pathsOf(tree: Tree, { subvolume, ancestor }: Outgoing) {
-  const path = (found: TreeSubvolume) => `${tree.path}/${found.path.slice(found.path.indexOf('/') + 1)}`;
+  const path = (found: ListedSubvolume) => `${tree.path}/${found.path.slice(found.path.indexOf('/') + 1)}`;
   return { path: path(subvolume), parentPath: ancestor === undefined ? undefined : path(ancestor) };
+}
+
+/** Bytes of all files of what is sent, before compression. */
+export async function contentBytesOf(tree: Tree, outgoing: Outgoing): Promise<number> {
+  return await readReferencedBytes(tree.run, pathsOf(tree, outgoing).path);
 }
 
 /** Starts to send; the caller reads the stream and keeps the tree as it is until it has ended. */

@@ -1,8 +1,8 @@
 import { readMounts } from '../../host/mountinfo.ts';
-import { hasSubvolumesIn } from '../../host/subvolume-list.ts';
+import type { ListedSubvolume } from '../../host/subvolume-list.ts';
 import { StorageError } from '../errors.ts';
 import { TREE_NAME, treeLayout } from '../layout.ts';
-import type { Tree, TreeSubvolume } from '../tree.ts';
+import type { Tree } from '../tree.ts';
 
 /** What an object that lives in a volume is known by on the node. */
 export interface TreeIdentity {
@@ -13,10 +13,10 @@ export interface TreeIdentity {
 
 /** What there is of one Snapshot in its volume, as the kernel has it. */
 export interface SnapshotObservation {
-  readonly writable: TreeSubvolume | undefined;
-  readonly committed: TreeSubvolume | undefined;
+  readonly writable: ListedSubvolume | undefined;
+  readonly committed: ListedSubvolume | undefined;
   /** Unfinished work of an earlier run. */
-  readonly staging: TreeSubvolume | undefined;
+  readonly staging: ListedSubvolume | undefined;
 }
 
 export async function observeSnapshot(tree: Tree, uid: string): Promise<SnapshotObservation> {
@@ -44,9 +44,4 @@ export async function refuseMounted(tree: Tree, uid: string): Promise<void> {
   throw new StorageError('in-use', `it is mounted at ${mountPoints.slice(0, 3).join(', ')}; unmount it there`, {
     reason: 'InUse',
   });
-}
-
-/** True if a snapshot of this subvolume lacks what is in others that lie in it. */
-export async function hasNested(tree: Tree, path: string): Promise<boolean> {
-  return await hasSubvolumesIn(tree.run, `${tree.path}/${path}`);
 }
