@@ -13,6 +13,12 @@ export async function readLabel(filesystemUUID: string): Promise<string | undefi
   return text?.replace(/\n$/, '');
 }
 
+/** Number of the last commit of a live filesystem (kernel 5.11). */
+export async function readGeneration(filesystemUUID: string): Promise<number | undefined> {
+  const text = await orAbsent(readFile(`${ROOT}/${filesystemUUID}/generation`, 'utf8'));
+  return text === undefined ? undefined : Number(text);
+}
+
 /** Sum of all error counters of all devices of a live filesystem (write, read, flush, corruption, generation). */
 export async function countDeviceErrors(filesystemUUID: string): Promise<number> {
   const ids = (await orAbsent(readdir(`${ROOT}/${filesystemUUID}/devinfo`))) ?? [];

@@ -1,4 +1,5 @@
 import {
+  bytesOf,
   chunkEnd,
   diskBytes,
   endOf,
@@ -11,19 +12,21 @@ import {
   metadataNeeded,
   metadataRoomBeside,
   nextChunk,
+  outlastsWriters,
   roomBelow,
   slackBeside,
   slackOf,
-  totalOf,
   type UsedChunk,
   wantedChunkBytes,
 } from './compact-layout.ts';
 import {
   type Decide,
   firstOf,
+  type Goal,
   type History,
   inspected,
   isWorthTrying,
+  leavesRoom,
   type MovingStep,
   roundUp,
   SLIVER_BYTES,
@@ -34,6 +37,8 @@ import {
 } from './compact-step.ts';
 
 const MiB = 1024 * 1024;
+/** A system chunk of a filesystem that isn't very small (`btrfs_calc_chunk_size` in fs/btrfs/space-info.c). */
+const SYSTEM_CHUNK_BYTES = 32 * MiB;
 
 /** A full chunk gains nothing by a squeeze that gets it a larger one. */
 export const tightenFull: Decide = (layout, goal, history) => {
@@ -41,7 +46,7 @@ export const tightenFull: Decide = (layout, goal, history) => {
   return chunk?.kind === 'data' && slackOf(chunk) < WORTHWHILE_BYTES ? tightenLast(layout, goal, history) : undefined;
 };
 
-export const squeezeLast: Decide = (layout, _goal, history) => {
+export const squeezeLast: Decide = (layout, goal, history) => {
   const chunk = lastChunk(layout);
   if (chunk?.kind !== 'data') return undefined;
   const step: MovingStep = {
@@ -50,45 +55,50 @@ export const squeezeLast: Decide = (layout, _goal, history) => {
     sizeBytes: Math.max(SMALLEST_SIZE_BYTES, chunk.physicalStarts[0] ?? 0),
     roomBytes: slackBeside(layout, chunk),
   };
-  return step.roomBytes >= chunk.usedBytes && isWorthTrying(history, step) ? step : undefined;
+  return leavesRoom(layout, goal, chunk, step.roomBytes) && isWorthTrying(history, step) ? step : undefined;
 };
 
 /**
  * The last chunk goes into holes below it and the filesystem ends behind what it needs of the one before it, so that the new chunk is no larger than the
  * old one. The kernel makes a chunk during a resize only if the holes are together as large as the chunk that goes.
  */
-export const tightenLast: Decide = (layout, _goal, history) => {
+export const tightenLast: Decide = (layout, goal, history) => {
   const chunk = lastChunk(layout);
-  if (chunk === undefined || chunk.kind === 'system' || chunk.usedBytes === 0) return undefined;
+  // A resize closes the only metadata chunk before there is a new one: when data takes the space for that, the filesystem turns read-only.
+  if (chunk?.kind !== 'data' || chunk.usedBytes === 0) return undefined;
   const others = { ...layout, chunks: layout.chunks.filter((other) => other !== chunk) };
   const previousEnd = endOf(others);
-  const elsewhere = holesBelow(others, previousEnd).reduce((sum, hole) => sum + hole.lengthBytes, 0);
+  const elsewhere = bytesOf(holesBelow(others, previousEnd));
   const sizeBytes = Math.max(SMALLEST_SIZE_BYTES, previousEnd + Math.max(0, diskBytes(chunk) - elsewhere));
   if (sizeBytes > Math.min(chunkEnd(chunk) - SMALLEST_HOLE_BYTES, ...chunk.physicalStarts)) return undefined;
   const step: MovingStep = { kind: 'tighten', chunk, sizeBytes, roomBytes: chunkEnd(chunk) - sizeBytes };
-  const place = nextChunk(others, sizeBytes, chunk.kind === 'metadata' ? 'metadata' : 'data');
+  const place = nextChunk(others, sizeBytes, 'data');
   if (place === undefined || !isWorthTrying(history, step)) return undefined;
-  if (chunk.kind === 'metadata') {
-    const fits = totalOf(others, 'metadata') + place.lengthBytes >= metadataNeeded(layout);
-    // Data that is written meanwhile must not need the hole for a new chunk of its own.
-    return fits && slackBeside(layout, chunk) >= WORTHWHILE_BYTES ? step : undefined;
-  }
-  return inspected(history, chunk, place, step);
+  const roomBytes = slackBeside(layout, chunk) + bytesOf(holesBelow(others, sizeBytes));
+  return leavesRoom(layout, goal, chunk, roomBytes) ? inspected(history, chunk, place, step) : undefined;
 };
 
-export const lowerLast: Decide = (layout, _goal, history) => {
+export const lowerLast: Decide = (layout, goal, history) => {
   const chunk = lastChunk(layout);
-  if (chunk === undefined || chunk.kind === 'system') return undefined;
+  if (chunk === undefined) return undefined;
   const sizeBytes = Math.min(layout.capacityBytes, endOf(layout) + SLIVER_BYTES);
-  const roomBytes = chunk.kind === 'metadata' ? metadataRoomBeside(layout, chunk, sizeBytes) : roomBelow(layout, chunk);
-  const needed = chunk.kind === 'metadata' ? metadataNeeded(layout) : chunk.usedBytes;
-  const step: MovingStep = { kind: 'lower', chunk, sizeBytes, roomBytes: largestHole(layout) };
-  return roomBytes >= needed && largestHole(layout) >= SMALLEST_HOLE_BYTES && isWorthTrying(history, step)
+  const holeBytes = largestHole(layout);
+  const alone = chunk.kind === 'system' || (chunk.kind === 'metadata' && !outlastsWriters(layout, chunk, sizeBytes));
+  const step: MovingStep = { kind: 'lower', chunk, sizeBytes, roomBytes: holeBytes, alone };
+  return holeBytes >= SMALLEST_HOLE_BYTES && fitsBelow(layout, goal, chunk) && isWorthTrying(history, step)
     ? step
     : undefined;
 };
 
-export const liftLast: Decide = (layout, _goal, history) => {
+function fitsBelow(layout: Layout, goal: Goal, chunk: UsedChunk): boolean {
+  if (chunk.kind === 'metadata') return metadataRoomBeside(layout, chunk, endOf(layout)) >= metadataNeeded(layout);
+  // A new system chunk has this size, whatever is in it.
+  if (chunk.kind === 'system') return largestHole(layout) >= SYSTEM_CHUNK_BYTES * chunk.physicalStarts.length;
+  return leavesRoom(layout, goal, chunk, roomBelow(layout, chunk));
+}
+
+/** For extents that are longer than the chunks of a smaller filesystem: it is larger meanwhile. */
+export const liftLast: Decide = (layout, goal, history) => {
   const chunk = lastChunk(layout);
   if (chunk?.kind !== 'data') return undefined;
   const end = endOf(layout);
@@ -96,14 +106,14 @@ export const liftLast: Decide = (layout, _goal, history) => {
   // The kernel takes the largest hole, so the space behind the end must stay smaller than the one below.
   const sizeBytes = Math.min(layout.capacityBytes, end + hole - MiB);
   const gain = Math.min(hole, wantedChunkBytes('data', sizeBytes)) - wantedChunkBytes('data', end);
-  const roomBytes = roomBelow(layout, chunk);
-  if (hole < WORTHWHILE_BYTES || gain <= 0 || roomBytes < chunk.usedBytes) return undefined;
+  if (hole < WORTHWHILE_BYTES || gain <= 0) return undefined;
+  if (!leavesRoom(layout, goal, chunk, roomBelow(layout, chunk))) return undefined;
   const step: MovingStep = { kind: 'lift', chunk, sizeBytes, roomBytes: hole };
   return isWorthTrying(history, step) ? step : undefined;
 };
 
 /** Without any space behind the end, so that the content goes into other chunks and not into a new one. */
-export function foldData(layout: Layout, chunk: UsedChunk, history: History): MovingStep | undefined {
+export function foldData(layout: Layout, goal: Goal, chunk: UsedChunk, history: History): MovingStep | undefined {
   const step: MovingStep = {
     kind: 'fold',
     chunk,
@@ -111,11 +121,11 @@ export function foldData(layout: Layout, chunk: UsedChunk, history: History): Mo
     roomBytes: slackBeside(layout, chunk),
   };
   const content = chunk.usedBytes > 0 && largestHole(layout) < WORTHWHILE_BYTES;
-  return content && step.roomBytes >= chunk.usedBytes && isWorthTrying(history, step) ? step : undefined;
+  return content && leavesRoom(layout, goal, chunk, step.roomBytes) && isWorthTrying(history, step) ? step : undefined;
 }
 
 /** Moves a chunk into the largest hole below it where that joins holes to one that is larger. */
-export const slide: Decide = (layout, _goal, history) => {
+export const slide: Decide = (layout, goal, history) => {
   const sizeBytes = Math.min(layout.capacityBytes, endOf(layout) + SLIVER_BYTES);
   const place = nextChunk(layout, sizeBytes, 'data');
   if (place === undefined || place.lengthBytes < WORTHWHILE_BYTES) return undefined;
@@ -123,6 +133,7 @@ export const slide: Decide = (layout, _goal, history) => {
   const candidates = layout.chunks
     .filter((chunk) => chunk.kind === 'data' && chunk !== last && chunk.usedBytes > 0)
     .filter((chunk) => (chunk.physicalStarts[0] ?? 0) > place.startBytes && chunk.usedBytes <= place.lengthBytes - MiB)
+    .filter((chunk) => leavesRoom(layout, goal, chunk, roomBelow(layout, chunk)))
     .filter((chunk) => joinedHole(layout, chunk, place) >= largestHole(layout) + WORTHWHILE_BYTES)
     .toSorted((a, b) => a.usedBytes - b.usedBytes);
   return firstOf(candidates, (chunk) => {
@@ -131,11 +142,19 @@ export const slide: Decide = (layout, _goal, history) => {
   });
 };
 
-export const repackSparsest: Decide = (layout, _goal, history) => {
+export const repackSparsest: Decide = (layout, goal, history) => {
   const data = layout.chunks
     .filter((chunk) => chunk.kind === 'data' && repackGain(layout, chunk) >= WORTHWHILE_BYTES)
     .toSorted((a, b) => a.usedBytes / repackGain(layout, a) - b.usedBytes / repackGain(layout, b));
-  return firstOf(data, (chunk) => foldData(layout, chunk, history) ?? repackData(layout, chunk, history));
+  return firstOf(data, (chunk) => repackData(layout, goal, chunk, history));
+};
+
+/** Where the last chunk finds no place, the least content goes that makes one. */
+export const foldSparsest: Decide = (layout, goal, history) => {
+  const data = layout.chunks
+    .filter((chunk) => chunk.kind === 'data' && slackOf(chunk) >= WORTHWHILE_BYTES)
+    .toSorted((a, b) => a.usedBytes - b.usedBytes);
+  return firstOf(data, (chunk) => foldData(layout, goal, chunk, history));
 };
 
 /** What becomes free when the content gets chunks of the size that the kernel makes now. */
@@ -147,9 +166,11 @@ function repackGain(layout: Layout, chunk: UsedChunk): number {
 }
 
 /** The scratch space must come down again, into the place that the chunk leaves: that takes extents which fit there. */
-function repackData(layout: Layout, chunk: UsedChunk, history: History): Step | undefined {
+function repackData(layout: Layout, goal: Goal, chunk: UsedChunk, history: History): Step | undefined {
   const end = scratchEnd(layout, chunk);
-  if (layout.capacityBytes - endOf(layout) + roomBelow(layout, chunk) < chunk.usedBytes) return undefined;
+  const roomBytes =
+    layout.capacityBytes - endOf(layout) + slackBeside(layout, chunk) + bytesOf(holesBelow(layout, endOf(layout)));
+  if (!leavesRoom(layout, goal, chunk, roomBytes)) return undefined;
   const sizeBytes = Math.min(layout.capacityBytes, end);
   const step: MovingStep = { kind: 'repack', chunk, sizeBytes, roomBytes: sizeBytes - chunk.lengthBytes };
   const lengthBytes = Math.min(chunk.lengthBytes, wantedChunkBytes('data', end));

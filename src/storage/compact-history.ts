@@ -13,6 +13,8 @@ export class CompactHistory implements History {
   movesInVain = 0;
   movedBytes = 0;
   cleanerPauses = 0;
+  /** A step was put off, or found its place taken, because files are written. */
+  heldUp = false;
   #budgetBytes: number | undefined;
   #lowest = { endBytes: Number.POSITIVE_INFINITY, allocatedBytes: Number.POSITIVE_INFINITY };
   #previousEndBytes = Number.POSITIVE_INFINITY;

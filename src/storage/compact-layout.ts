@@ -72,6 +72,10 @@ export function holesBelow(layout: Layout, sizeBytes: number): readonly Hole[] {
   return holes;
 }
 
+export function bytesOf(holes: readonly Hole[]): number {
+  return holes.reduce((sum, hole) => sum + hole.lengthBytes, 0);
+}
+
 /** How large the kernel would make a chunk in a filesystem of this size if there is a place for it. */
 export function wantedChunkBytes(kind: 'data' | 'metadata', sizeBytes: number): number {
   const tenth = Math.ceil(sizeBytes / 10 / CHUNK_STEP_BYTES) * CHUNK_STEP_BYTES;
@@ -158,7 +162,7 @@ export function largestHole(layout: Layout): number {
 /** Room for a data chunk's content without anything behind it: slack of other data chunks, and holes but for what metadata lacks. */
 export function roomBelow(layout: Layout, chunk: UsedChunk): number {
   const slack = slackBeside(layout, chunk);
-  const holes = holesBelow(layout, chunk.physicalStarts[0] ?? 0).reduce((sum, hole) => sum + hole.lengthBytes, 0);
+  const holes = bytesOf(holesBelow(layout, chunk.physicalStarts[0] ?? 0));
   return slack + holes;
 }
 
@@ -187,6 +191,24 @@ export function allocatedOf(layout: Layout): number {
 /** Bytes on disk that metadata lacks in its chunks. */
 export function metadataDeficit(layout: Layout): number {
   return Math.max(0, metadataNeeded(layout) - totalOf(layout, 'metadata')) * metadataCopies(layout);
+}
+
+/**
+ * True if a metadata chunk may move while files are written: metadata fits into the others, or finds a place for a new one even
+ * after someone who writes got a chunk for data.
+ */
+export function outlastsWriters(layout: Layout, chunk: UsedChunk, sizeBytes: number): boolean {
+  const needed = metadataNeeded(layout);
+  if (totalOf(layout, 'metadata') - chunk.lengthBytes >= needed) return true;
+  const taken = nextChunk(layout, sizeBytes, 'data');
+  if (taken === undefined) return false;
+  const data: UsedChunk = {
+    ...chunk,
+    kind: 'data',
+    lengthBytes: taken.lengthBytes,
+    physicalStarts: [taken.startBytes],
+  };
+  return metadataRoomBeside({ ...layout, chunks: [...layout.chunks, data] }, chunk, sizeBytes) >= needed;
 }
 
 /** Metadata space (one copy) after this chunk is gone: the others, and a new one if they don't suffice. */

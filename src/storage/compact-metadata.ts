@@ -11,9 +11,12 @@ import {
   metadataNeeded,
   metadataRoomBeside,
   nextChunk,
+  outlastsWriters,
+  roomBelow,
   slackBeside,
   slackOf,
   totalOf,
+  type UsedChunk,
   wantedChunkBytes,
 } from './compact-layout.ts';
 import {
@@ -23,6 +26,7 @@ import {
   type History,
   inspected,
   isWorthTrying,
+  leavesRoom,
   type MovingStep,
   roundUp,
   SLIVER_BYTES,
@@ -35,11 +39,11 @@ export function settleMetadata(layout: Layout, goal: Goal, history: History): Mo
   const unallocated = goal.stopAtBytes - allocatedOf(layout);
   const deficit = metadataDeficit(layout);
   if (deficit === 0 || unallocated >= deficit + 3 * wantedChunkBytes('data', goal.stopAtBytes)) return undefined;
-  return resettleMetadata(layout, history, Number.POSITIVE_INFINITY);
+  return enlargeMetadata(layout, goal, history);
 }
 
 /** A metadata chunk of the right size at the end leaves the holes to the data below it and then takes the place of that. */
-export const makeWayForMetadata: Decide = (layout, _goal, history) => {
+export const makeWayForMetadata: Decide = (layout, goal, history) => {
   const last = lastChunk(layout);
   if (last?.kind !== 'metadata' || last.lengthBytes > roundUp(metadataNeeded(layout)) + SMALLEST_HOLE_BYTES)
     return undefined;
@@ -48,22 +52,21 @@ export const makeWayForMetadata: Decide = (layout, _goal, history) => {
   const place = nextChunk(layout, sizeBytes, 'data');
   if (chunk === undefined || place === undefined || place.startBytes > (chunk.physicalStarts[0] ?? 0)) return undefined;
   if (chunk.usedBytes > largestHole(layout) + slackBeside(layout, chunk) / 2) return undefined;
+  if (!leavesRoom(layout, goal, chunk, roomBelow(layout, chunk))) return undefined;
   const step: MovingStep = { kind: 'slide', chunk, sizeBytes, roomBytes: place.lengthBytes };
   return isWorthTrying(history, step) ? inspected(history, chunk, place, step) : undefined;
 };
 
 /** Oversized metadata goes to the end, if there is something to be gained when it has come down again from there. */
-export const shrinkMetadata: Decide = (layout, _goal, history) => {
-  const [chunk] = layout.chunks
-    .filter((candidate) => candidate.kind === 'metadata')
-    .toSorted((a, b) => slackOf(b) - slackOf(a));
+export const shrinkMetadata: Decide = (layout, goal, history) => {
+  const chunk = sparsestMetadata(layout);
   if (chunk === undefined) return undefined;
   const total = totalOf(layout, 'metadata');
   const copies = metadataCopies(layout);
   const scratch = roundUp(metadataNeeded(layout)) * copies;
   const wanted = wantedChunkBytes('metadata', endOf(layout) + scratch);
   const gain = (total - Math.max(metadataNeeded(layout), total - chunk.lengthBytes + wanted)) * copies;
-  if (gain >= WORTHWHILE_BYTES) return resettleMetadata(layout, history, total - 1);
+  if (gain >= WORTHWHILE_BYTES) return resettleMetadata(layout, goal, history, total - 1);
   const data = highestData(layout);
   const without = { ...layout, chunks: layout.chunks.filter((other) => other !== chunk) };
   const place = nextChunk(without, endOf(layout) + scratch, 'data');
@@ -74,36 +77,67 @@ export const shrinkMetadata: Decide = (layout, _goal, history) => {
   )
     return undefined;
   const after = endOf({ ...without, chunks: without.chunks.filter((other) => other !== data) }) + scratch;
-  const step = after <= endOf(layout) - WORTHWHILE_BYTES ? resettleMetadata(layout, history, total - 1) : undefined;
+  const step =
+    after <= endOf(layout) - WORTHWHILE_BYTES ? resettleMetadata(layout, goal, history, total - 1) : undefined;
   return step && inspected(history, data, place, step);
 };
 
 /** Metadata at the end that finds no hole: the least content goes whose place is large enough. */
-export const foldForMetadata: Decide = (layout, _goal, history) => {
+export const foldForMetadata: Decide = (layout, goal, history) => {
   if (lastChunk(layout)?.kind === 'data') return undefined;
   const needed = metadataNeeded(layout) * metadataCopies(layout);
   const candidates = layout.chunks
     .filter((chunk) => chunk.kind === 'data' && chunk.usedBytes > largestHole(layout))
     .filter((chunk) => largestHole({ ...layout, chunks: layout.chunks.filter((other) => other !== chunk) }) >= needed)
     .toSorted((a, b) => a.usedBytes - b.usedBytes);
-  return firstOf(candidates, (chunk) => foldData(layout, chunk, history));
+  return firstOf(candidates, (chunk) => foldData(layout, goal, chunk, history));
 };
 
 /** Moves the metadata chunk with the most slack so that there is enough metadata space and at most `mostBytes` (one copy). */
-export function resettleMetadata(layout: Layout, history: History, mostBytes: number): MovingStep | undefined {
-  const copies = metadataCopies(layout);
-  const needed = metadataNeeded(layout);
-  const [chunk] = layout.chunks
-    .filter((candidate) => candidate.kind === 'metadata')
-    .toSorted((a, b) => slackOf(b) - slackOf(a));
-  if (chunk === undefined) return undefined;
+function resettleMetadata(layout: Layout, goal: Goal, history: History, mostBytes: number): MovingStep | undefined {
   const end = endOf(layout);
-  const rest = totalOf(layout, 'metadata') - chunk.lengthBytes;
-  const sizes = [end, end + roundUp(needed - rest) * copies, layout.capacityBytes];
-  return firstOf(sizes, (sizeBytes): MovingStep | undefined => {
-    const after = metadataRoomBeside(layout, chunk, sizeBytes);
-    const step: MovingStep = { kind: 'resettle', chunk, sizeBytes, roomBytes: layout.capacityBytes - end };
-    const fits = sizeBytes >= end && sizeBytes <= layout.capacityBytes && after >= needed && after <= mostBytes;
-    return fits && isWorthTrying(history, step) ? step : undefined;
+  const sizes = [end, end + roundUp(metadataNeeded(layout)) * metadataCopies(layout)];
+  return moveMetadata(layout, goal, sizes, mostBytes, (chunk, sizeBytes, alone) => {
+    const step: MovingStep = { kind: 'resettle', chunk, sizeBytes, roomBytes: layout.capacityBytes - end, alone };
+    return isWorthTrying(history, step) ? step : undefined;
   });
+}
+
+/**
+ * The same for metadata that has too little space, which may get as much as it will: nothing that is unallocated may be closed off
+ * before, or those who write meanwhile are refused.
+ */
+export function enlargeMetadata(layout: Layout, goal: Goal, history: History): MovingStep | undefined {
+  return moveMetadata(
+    layout,
+    goal,
+    [layout.sizeBytes, layout.capacityBytes],
+    Number.POSITIVE_INFINITY,
+    (chunk, sizeBytes, alone) => {
+      const step: MovingStep = { kind: 'enlarge', chunk, sizeBytes, roomBytes: sizeBytes, alone };
+      return isWorthTrying(history, step) ? step : undefined;
+    },
+  );
+}
+
+function moveMetadata(
+  layout: Layout,
+  goal: Goal,
+  sizes: readonly number[],
+  mostBytes: number,
+  stepOf: (chunk: UsedChunk, sizeBytes: number, alone: boolean) => MovingStep | undefined,
+): MovingStep | undefined {
+  const chunk = sparsestMetadata(layout);
+  if (chunk === undefined) return undefined;
+  return firstOf(sizes, (sizeBytes) => {
+    const after = metadataRoomBeside(layout, chunk, sizeBytes);
+    const fits = sizeBytes <= layout.capacityBytes && after >= metadataNeeded(layout) && after <= mostBytes;
+    // What ends beyond the size before must come down again, which writers could prevent.
+    const alone = sizeBytes > goal.mostBytes || !outlastsWriters(layout, chunk, sizeBytes);
+    return fits ? stepOf(chunk, sizeBytes, alone) : undefined;
+  });
+}
+
+function sparsestMetadata(layout: Layout): UsedChunk | undefined {
+  return layout.chunks.filter(({ kind }) => kind === 'metadata').toSorted((a, b) => slackOf(b) - slackOf(a))[0];
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readChunkUsage } from '../host/block-group-usage.ts';
 import { cancelBalance, exclusiveOperation } from '../host/btrfs-balance.ts';
 import { cancelResize, syncFilesystem } from '../host/btrfs-filesystem.ts';
+import { readGeneration } from '../host/btrfs-sysfs.ts';
 import { readChunkTree } from '../host/chunk-tree.ts';
 import { CommandError, type Run } from '../host/command.ts';
 import { readLoopCapacity } from '../host/losetup.ts';
@@ -13,6 +14,10 @@ import { StorageError } from './errors.ts';
 /** Trees change under a reader when files are written; each attempt starts from a new commit. */
 const ATTEMPTS = 60;
 const PAUSE_MS = 200;
+/** The kernel's own work after a move takes a commit or two. */
+const QUIET_ATTEMPTS = 3;
+/** Long enough to see most who write now and then, too. */
+const QUIET_MS = 500;
 
 /** A mounted btrfs on one loop device. */
 export interface CompactTarget {
@@ -24,18 +29,37 @@ export interface CompactTarget {
   readonly filesystemUUID: string;
 }
 
-/** Where everything is, as of a commit made for it. Throws `failed` when files change faster than it can be read. */
+/** Where everything is, as of a commit made for it. Throws `in-use` (BusyVolume) when files change faster than it can be read. */
 export async function observeLayout(target: CompactTarget): Promise<Layout> {
   for (let attempt = 1; ; attempt++) {
     await syncFilesystem(target.run, target.mountPath);
     const layout = await tryObserve(target);
     if (layout !== undefined) return layout;
     if (attempt === ATTEMPTS)
-      throw new StorageError('failed', 'could not read the chunk tree: it changes all the time', {
-        reason: 'CommandFailed',
-      });
+      throw new StorageError(
+        'in-use',
+        'could not read the chunk tree: files are written all the time; it is tried again by itself',
+        { reason: 'BusyVolume' },
+      );
     await delay(PAUSE_MS);
   }
+}
+
+/** True if each commit is followed by another at once: someone writes, or the kernel itself has much to do. */
+export async function isWrittenTo({ run, mountPath, filesystemUUID }: CompactTarget): Promise<boolean> {
+  for (let attempt = 1; attempt <= QUIET_ATTEMPTS; attempt++) {
+    await syncFilesystem(run, mountPath);
+    const before = await readGeneration(filesystemUUID);
+    await delay(QUIET_MS);
+    await syncFilesystem(run, mountPath);
+    if ((await readGeneration(filesystemUUID)) === before) return false;
+  }
+  return true;
+}
+
+/** True for what can't be done because files are written: it can when that ends. */
+export function isBusyVolume(error: unknown): boolean {
+  return error instanceof StorageError && error.reason === 'BusyVolume';
 }
 
 async function tryObserve({ run, devicePath, filesystemUUID }: CompactTarget): Promise<Layout | undefined> {

@@ -1,4 +1,13 @@
-import { liftLast, lowerLast, repackSparsest, slide, squeezeLast, tightenFull, tightenLast } from './compact-data.ts';
+import {
+  foldSparsest,
+  liftLast,
+  lowerLast,
+  repackSparsest,
+  slide,
+  squeezeLast,
+  tightenFull,
+  tightenLast,
+} from './compact-data.ts';
 import {
   allocatedOf,
   endOf,
@@ -12,9 +21,9 @@ import {
   usedOf,
 } from './compact-layout.ts';
 import {
+  enlargeMetadata,
   foldForMetadata,
   makeWayForMetadata,
-  resettleMetadata,
   settleMetadata,
   shrinkMetadata,
 } from './compact-metadata.ts';
@@ -28,6 +37,8 @@ import {
   type MovingStep,
   SMALLEST_SIZE_BYTES,
   type Step,
+  WRITERS_ROOM_BYTES,
+  writersRoom,
 } from './compact-step.ts';
 
 const MiB = 1024 * 1024;
@@ -35,8 +46,7 @@ const MiB = 1024 * 1024;
 const CLOSE_ENOUGH = 1.05;
 /** So many steps in vain before the run gives up. */
 const MOVES_IN_VAIN = 8;
-/** What a volume must have left when it can't be made as small as asked: some thousand small files and some large ones. */
-const COMFORT_DATA_BYTES = 48 * MiB;
+/** What metadata must have left when the filesystem can't be made as small as asked: for some thousand small files. */
 const COMFORT_METADATA_BYTES = 16 * MiB;
 
 /** In this order: what brings the end down comes first, so that nothing stays behind in scratch space. */
@@ -54,6 +64,7 @@ const DECISIONS: readonly Decide[] = [
   shrinkMetadata,
   foldForMetadata,
   slide,
+  foldSparsest,
   repackSparsest,
 ];
 
@@ -66,7 +77,7 @@ export function decideStep(layout: Layout, goal: Goal, history: History): Step {
   return firstOf(DECISIONS, (decide) => decide(layout, goal, history)) ?? finish(layout, goal, 'as-small-as-it-gets');
 }
 
-function finish(layout: Layout, goal: Goal, outcome: CompactOutcome): Step {
+function finish(layout: Layout, goal: Goal, outcome: CompactOutcome): Step & { kind: 'finish' } {
   return { kind: 'finish', sizeBytes: comfortableSize(layout, goal), outcome };
 }
 
@@ -83,18 +94,23 @@ function dropEmpty(layout: Layout, _goal: Goal, history: History): Step | undefi
 
 function finishWhenSmall(layout: Layout, goal: Goal, history: History): Step | undefined {
   const end = endOf(layout);
-  if (end <= goal.stopAtBytes && dataRoom(layout, goal.stopAtBytes) >= dataRoomWanted(layout, goal)) {
+  if (end <= goal.stopAtBytes && dataRoom(layout, goal.stopAtBytes) >= writersRoom(layout, goal)) {
     return settleMetadata(layout, goal, history) ?? { kind: 'finish', sizeBytes: goal.stopAtBytes, outcome: 'reached' };
   }
+  if (goal.exact && neededBytes(layout) <= goal.stopAtBytes) return undefined;
   const ideal = Math.max(neededBytes(layout), goal.stopAtBytes);
   if (ideal === SMALLEST_SIZE_BYTES || comfortableSize(layout, goal) > ideal * CLOSE_ENOUGH) return undefined;
-  return finish(layout, goal, 'as-small-as-it-gets');
+  return finish(layout, goal, 'near-enough');
 }
 
 /** Moving data writes metadata: there must be some to write to before anything is moved. */
 function ensureMetadataRoom(layout: Layout, goal: Goal, history: History): Step | undefined {
   if (metadataDeficit(layout) === 0) return undefined;
-  return resettleMetadata(layout, history, Number.POSITIVE_INFINITY) ?? finish(layout, goal, 'as-small-as-it-gets');
+  const step = enlargeMetadata(layout, goal, history);
+  if (step !== undefined) return step;
+  const { sizeBytes, ...finished } = finish(layout, goal, 'as-small-as-it-gets');
+  // Those who write need unallocated space then.
+  return { ...finished, sizeBytes: history.heldUp ? Math.max(sizeBytes, goal.mostBytes) : sizeBytes };
 }
 
 function giveUp(layout: Layout, goal: Goal, history: History): Step | undefined {
@@ -102,15 +118,10 @@ function giveUp(layout: Layout, goal: Goal, history: History): Step | undefined 
   return history.movesInVain < MOVES_IN_VAIN ? undefined : finish(layout, goal, 'as-small-as-it-gets');
 }
 
-/** What data finds in a filesystem of this size after metadata took what it lacks; negative if that is not there. */
+/** What data finds in a filesystem of this size after metadata took what it lacks: free space in metadata chunks is of no use to it. */
 function dataRoom(layout: Layout, sizeBytes: number): number {
   const slack = totalOf(layout, 'data') - usedOf(layout, 'data');
   return slack + sizeBytes - allocatedOf(layout) - metadataDeficit(layout);
-}
-
-/** Free space inside metadata chunks is of no use to data: a size is reached only when data can be written there. */
-function dataRoomWanted(layout: Layout, goal: Goal): number {
-  return Math.max(0, Math.min(COMFORT_DATA_BYTES, goal.stopAtBytes - neededBytes(layout)));
 }
 
 /** The smallest size that nothing has to move for and that leaves a volume in which files can be created. */
@@ -118,7 +129,7 @@ function comfortableSize(layout: Layout, goal: Goal): number {
   const end = endOf(layout);
   const holes = end - allocatedOf(layout);
   const metadata = metadataNeeded(layout) + COMFORT_METADATA_BYTES - totalOf(layout, 'metadata');
-  const data = COMFORT_DATA_BYTES + usedOf(layout, 'data') - totalOf(layout, 'data');
+  const data = WRITERS_ROOM_BYTES + usedOf(layout, 'data') - totalOf(layout, 'data');
   const lacking = Math.max(0, metadata) * metadataCopies(layout) + Math.max(0, data);
   const sizeBytes = Math.max(goal.stopAtBytes, SMALLEST_SIZE_BYTES, end + Math.max(0, Math.ceil(lacking - holes)));
   return Math.max(end, Math.min(goal.mostBytes, sizeBytes));

@@ -1,4 +1,4 @@
-import { type Hole, type Layout, longestFree, type UsedChunk } from './compact-layout.ts';
+import { type Hole, type Layout, longestFree, neededBytes, type UsedChunk } from './compact-layout.ts';
 
 const MiB = 1024 * 1024;
 /** Less than this is not worth moving a chunk for. */
@@ -10,6 +10,9 @@ export const SMALLEST_SIZE_BYTES = 256 * MiB;
 /** A chunk smaller than this helps nobody. */
 export const SMALLEST_HOLE_BYTES = 4 * MiB;
 
+/** Some large files, or some seconds of writing. */
+export const WRITERS_ROOM_BYTES = 48 * MiB;
+
 /** One thing to do. Each is a command of btrfs that is atomic in itself, or a read. */
 export type Step =
   | MovingStep
@@ -17,7 +20,8 @@ export type Step =
   | { readonly kind: 'inspect'; readonly chunk: UsedChunk }
   | { readonly kind: 'finish'; readonly sizeBytes: number; readonly outcome: CompactOutcome };
 
-export type CompactOutcome = 'reached' | 'as-small-as-it-gets' | 'budget-spent';
+/** `near-enough`: the rest is not worth its writes; `held-up`: it could be smaller if nobody had written meanwhile. */
+export type CompactOutcome = 'reached' | 'near-enough' | 'as-small-as-it-gets' | 'budget-spent' | 'held-up';
 
 /**
  * A step that writes. The filesystem gets `sizeBytes` for it, or by it. `roomBytes` is what the content finds where it is
@@ -28,6 +32,11 @@ export interface MovingStep {
   readonly chunk: UsedChunk;
   readonly sizeBytes: number;
   readonly roomBytes: number;
+  /**
+   * Only while nobody seems to write. Else data could get the place that the only metadata chunk is to move to, and the kernel aborts the
+   * transaction: the filesystem turns read-only (seen with 6.18, by resize and by balance).
+   */
+  readonly alone?: boolean;
 }
 
 /**
@@ -38,9 +47,19 @@ export interface MovingStep {
  * - `lower`: a balance moves the last chunk into holes below it; `lift`: the same while the filesystem is larger, for extents longer than
  *   the chunks of a small one.
  * - `fold`: into what is free in other chunks; `slide`: into a hole, so that holes join; `repack`: to scratch space behind the end.
- * - `resettle`: metadata goes into a chunk of the right size.
+ * - `resettle`: metadata goes into a chunk of the right size; `enlarge`: into one with room for what is about to be written.
  */
-type MovingKind = 'drop' | 'squeeze' | 'tighten' | 'lower' | 'lift' | 'fold' | 'slide' | 'repack' | 'resettle';
+type MovingKind =
+  | 'drop'
+  | 'squeeze'
+  | 'tighten'
+  | 'lower'
+  | 'lift'
+  | 'fold'
+  | 'slide'
+  | 'repack'
+  | 'resettle'
+  | 'enlarge';
 
 /** What earlier steps of this run taught. Keys name a chunk and a way to move it. */
 export interface History {
@@ -52,6 +71,8 @@ export interface History {
   readonly longestExtents: ReadonlyMap<number, number>;
   /** More was written than the run may write: it takes in what it has out in scratch space and ends. */
   readonly budgetSpent: boolean;
+  /** A step was put off, or found its place taken, because files are written. */
+  readonly heldUp: boolean;
 }
 
 export interface Goal {
@@ -59,6 +80,8 @@ export interface Goal {
   readonly stopAtBytes: number;
   /** It must not end larger than this unless its chunks reach further: its size before. */
   readonly mostBytes: number;
+  /** `stopAtBytes` has to be reached if the content fits into it: near is not enough. */
+  readonly exact: boolean;
 }
 
 /** A decision that has nothing to say leaves it to the next one. */
@@ -69,7 +92,7 @@ export function stepKey({ kind, chunk }: MovingStep): string {
   return kind === 'resettle' ? kind : `${kind} ${chunk.logicalStart}`;
 }
 
-/** False for what found no place before, unless there is more room now. */
+/** False for what found no place before, or was not alone, unless there is more room now. */
 export function isWorthTrying(history: History, step: MovingStep): boolean {
   const failedWith = history.failed.get(stepKey(step));
   return failedWith === undefined || step.roomBytes >= failedWith + WORTHWHILE_BYTES;
@@ -80,6 +103,19 @@ export function inspected(history: History, chunk: UsedChunk, place: Hole, step:
   const longest = history.longestExtents.get(chunk.logicalStart);
   if (longest === undefined) return { kind: 'inspect', chunk };
   return longest <= longestFree(place.startBytes, place.lengthBytes) ? step : undefined;
+}
+
+/**
+ * What those who write meanwhile find free: a fit for the content alone would be a full filesystem to them. Less only when the
+ * size that is asked for has not that much to spare.
+ */
+export function writersRoom(layout: Layout, goal: Goal): number {
+  return Math.max(0, Math.min(WRITERS_ROOM_BYTES, goal.stopAtBytes - neededBytes(layout)));
+}
+
+/** True if the content of a data chunk, and what is written meanwhile, fits into `roomBytes`. */
+export function leavesRoom(layout: Layout, goal: Goal, chunk: UsedChunk, roomBytes: number): boolean {
+  return roomBytes >= chunk.usedBytes + writersRoom(layout, goal);
 }
 
 export function roundUp(bytes: number): number {

@@ -5,23 +5,43 @@ import { forgetFailedAllocation, isOutOfSpace, resizeFilesystem, syncFilesystem 
 import { UnexpectedOutputError } from '../host/unexpected-output.ts';
 import { CompactHistory } from './compact-history.ts';
 import { endOf, type Layout, neededOf } from './compact-layout.ts';
-import { type CompactTarget, endLeftovers, liveAllocation, observeLayout } from './compact-observe.ts';
+import {
+  type CompactTarget,
+  endLeftovers,
+  isBusyVolume,
+  isWrittenTo,
+  liveAllocation,
+  observeLayout,
+} from './compact-observe.ts';
 import { decideStep } from './compact-plan.ts';
-import { type CompactOutcome, type MovingStep, SMALLEST_SIZE_BYTES, type Step } from './compact-step.ts';
+import {
+  type CompactOutcome,
+  type Goal,
+  type MovingStep,
+  SLIVER_BYTES,
+  SMALLEST_SIZE_BYTES,
+  type Step,
+} from './compact-step.ts';
 import { StorageError } from './errors.ts';
 
+const MiB = 1024 * 1024;
 /**
  * An empty chunk can't be dropped while metadata is exhausted; the kernel's cleaner, which wakes every 30 s, removes it all the
  * same.
  */
 const CLEANER_PAUSE_MS = 5_000;
 const CLEANER_PAUSES = 8;
+/** Two copies of what a filesystem with hardly any metadata needs of it, and of what large ones keep in reserve. */
+const SMALLEST_SCRATCH_BYTES = 64 * MiB;
+const LARGEST_SCRATCH_BYTES = 1024 * MiB;
 /** Someone who writes may allocate space behind the end just before it is cut off. */
 const FINISHES = 5;
 
 export interface CompactOptions extends CompactTarget {
   /** The run ends as soon as the filesystem has this size; sizes below 256 MiB count as that. */
   readonly stopAtBytes: number;
+  /** Near that is not enough, if the content fits. */
+  readonly exact?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: CompactProgress) => void;
 }
@@ -45,35 +65,56 @@ export interface CompactResult {
 /**
  * The filesystem is as small as its data needs, or has `stopAtBytes`, and is never larger than before. Online, while files are written. No profile
  * changes, and some thousand files can be created afterwards. Meanwhile it may grow up to the capacity of its device: cut that
- * off only afterwards. Idempotent and crash safe: it consists of resizes and balances of single chunks, and a run that was killed at any instant
- * starts again from what is there. Throws `in-use`, `conflict`, and the error of a command that failed or was aborted.
+ * off only afterwards. Where it isn't safe beside those who write it ends as `held-up`: another run, when it is quiet, gets further. Idempotent and crash safe: it consists of resizes and balances of single chunks, and a run that was killed at any instant
+ * starts again from what is there. Throws `in-use` (BusyVolume when its layout could not be read at all), `conflict`, and the error of a command that failed or was aborted.
  */
 export async function compactFilesystem(options: CompactOptions): Promise<CompactResult> {
   await endLeftovers(options);
   const history = new CompactHistory();
   let layout = await observeLayout(options);
   const stopAtBytes = Math.max(options.stopAtBytes, SMALLEST_SIZE_BYTES);
-  const goal = { stopAtBytes, mostBytes: layout.sizeBytes };
+  const goal: Goal = { stopAtBytes, mostBytes: layout.sizeBytes, exact: options.exact ?? false };
   if (stopAtBytes >= layout.sizeBytes) return { sizeBytes: layout.sizeBytes, movedBytes: 0, outcome: 'reached' };
 
-  for (let finishes = 0; ; ) {
-    options.signal?.throwIfAborted();
-    history.observe(layout);
-    const step = decideStep(layout, goal, history);
-    if (step.kind === 'finish') {
-      const ended = await tryResize(options, step.sizeBytes);
-      layout = await observeLayout(options);
-      if (ended || ++finishes === FINISHES) return resultOf(layout, history, step.outcome);
-    } else {
-      await carryOut(options, layout, history, step);
-      if (step.kind !== 'inspect') layout = await observeLayout(options);
+  try {
+    for (let finishes = 0; ; ) {
+      options.signal?.throwIfAborted();
+      history.observe(layout);
+      const step = decideStep(layout, goal, history);
+      if (step.kind === 'finish') {
+        const ended = history.heldUp
+          ? await openEnd(options, layout, step.sizeBytes)
+          : await tryResize(options, step.sizeBytes);
+        if (!ended) history.heldUp = true;
+        layout = await observeLayout(options);
+        if (ended || ++finishes === FINISHES) return resultOf(layout, history, goal, step);
+      } else {
+        await carryOut(options, layout, history, step);
+        if (step.kind !== 'inspect') layout = await observeLayout(options);
+      }
+      options.onProgress?.({ phase: step.kind, sizeBytes: layout.sizeBytes, movedBytes: history.movedBytes });
     }
-    options.onProgress?.({ phase: step.kind, sizeBytes: layout.sizeBytes, movedBytes: history.movedBytes });
+  } catch (error) {
+    if (!isBusyVolume(error)) throw error;
+    // It may be closed off right at its end, with nothing left for those who write.
+    await resizeFilesystem(options.run, options.mountPath, goal.mostBytes);
+    return { sizeBytes: goal.mostBytes, movedBytes: history.movedBytes, outcome: 'held-up' };
   }
 }
 
-function resultOf({ sizeBytes }: Layout, { movedBytes }: CompactHistory, outcome: CompactOutcome): CompactResult {
-  return { sizeBytes, movedBytes, outcome };
+/** How much larger than a filesystem of this size its device should be, so that metadata finds a place in any case. */
+export function scratchBytes(sizeBytes: number): number {
+  return Math.ceil(Math.min(Math.max(sizeBytes / 16, SMALLEST_SCRATCH_BYTES), LARGEST_SCRATCH_BYTES) / MiB) * MiB;
+}
+
+function resultOf(
+  { sizeBytes }: Layout,
+  { movedBytes, heldUp }: CompactHistory,
+  { stopAtBytes }: Goal,
+  step: Step & { kind: 'finish' },
+): CompactResult {
+  const enoughBytes = step.outcome === 'near-enough' ? step.sizeBytes : stopAtBytes;
+  return { sizeBytes, movedBytes, outcome: heldUp && sizeBytes > enoughBytes ? 'held-up' : step.outcome };
 }
 
 async function carryOut(
@@ -84,6 +125,11 @@ async function carryOut(
 ): Promise<void> {
   if (step.kind === 'inspect') {
     history.longestExtents.set(step.chunk.logicalStart, await inspect(options, step));
+    return;
+  }
+  if (step.alone && (await isWrittenTo(options))) {
+    history.heldUp = true;
+    history.fail(step);
     return;
   }
   history.begin(step);
@@ -97,6 +143,8 @@ async function carryOut(
     }
     history.fail(step);
     await forgetFailedAllocation(options.run, options.mountPath);
+    // They may have taken the space that the step was to use.
+    if (await isWrittenTo(options)) history.heldUp = true;
   }
 }
 
@@ -116,16 +164,22 @@ async function move({ run, mountPath }: CompactTarget, layout: Layout, step: Mov
     await resizeFilesystem(run, mountPath, sizeBytes);
     return;
   }
-  if (chunk.kind !== 'data' && chunk.kind !== 'metadata') {
-    throw new StorageError('unsupported', `could not move a chunk of kind "${chunk.kind}"`);
+  if (chunk.kind === 'mixed') {
+    throw new StorageError(
+      'unsupported',
+      'could not shrink the filesystem: it has mixed block groups (mkfs.btrfs --mixed)',
+    );
   }
-  if (kind !== 'drop') {
+  if (kind !== 'drop' && sizeBytes !== layout.sizeBytes) {
     const endBytes = Math.max(SMALLEST_SIZE_BYTES, endOf(layout));
-    if (endBytes < layout.sizeBytes) await resizeFilesystem(run, mountPath, endBytes);
+    // Closed first and grown then: that clears what the kernel remembers of having found no space.
+    if (endBytes < layout.sizeBytes && kind !== 'enlarge') await resizeFilesystem(run, mountPath, endBytes);
     await resizeFilesystem(run, mountPath, Math.max(endBytes, sizeBytes));
   }
   const startBytes = chunk.logicalStart;
-  await balanceChunk(run, mountPath, { kind: chunk.kind, startBytes, endBytes: startBytes + chunk.lengthBytes });
+  // A balance of metadata takes system chunks along; no other one belongs to this range.
+  const moved = chunk.kind === 'data' ? 'data' : 'metadata';
+  await balanceChunk(run, mountPath, { kind: moved, startBytes, endBytes: startBytes + chunk.lengthBytes });
 }
 
 /** False when something was allocated behind the new end meanwhile and finds no other place. */
@@ -137,6 +191,13 @@ async function tryResize({ run, mountPath }: CompactTarget, sizeBytes: number): 
     if (!isOutOfSpace(error)) throw error;
     return false;
   }
+}
+
+/** As `tryResize`, and growing at last makes the kernel look for unallocated space again, which those who write need next. */
+async function openEnd(target: CompactTarget, layout: Layout, sizeBytes: number): Promise<boolean> {
+  const lowerBytes = Math.max(endOf(layout), sizeBytes - SLIVER_BYTES, SMALLEST_SIZE_BYTES);
+  const openBytes = Math.max(sizeBytes, Math.min(layout.capacityBytes, lowerBytes + SLIVER_BYTES));
+  return (await tryResize(target, lowerBytes)) && (await tryResize(target, openBytes));
 }
 
 /**

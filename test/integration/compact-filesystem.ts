@@ -4,7 +4,7 @@ import path from 'node:path';
 import { minDevSize } from '../../src/host/btrfs-filesystem.ts';
 import type { Command } from '../../src/host/command.ts';
 import { createRun } from '../../src/host/run.ts';
-import { compactFilesystem, spaceNeeded } from '../../src/storage/compact.ts';
+import { compactFilesystem, scratchBytes, spaceNeeded } from '../../src/storage/compact.ts';
 import { createMore, type FillName, fillAtRandom } from '../builders/fills.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
 import { sh } from './recovery/host-view.ts';
@@ -21,7 +21,7 @@ export interface FilesystemOptions {
   readonly metadataProfile?: 'single' | 'dup';
 }
 
-/** A mounted btrfs on a sparse image of its own; nothing is left of it when it is disposed of. */
+/** A mounted btrfs on a sparse image of its own, as long as a shrink makes it; nothing is left of it when it is disposed of. */
 export function mountFilesystem({ sizeBytes, metadataProfile = 'single' }: FilesystemOptions) {
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'compact-')));
   const imagePath = path.join(dir, 'image');
@@ -30,6 +30,8 @@ export function mountFilesystem({ sizeBytes, metadataProfile = 'single' }: Files
   sh('truncate', `--size=${sizeBytes}`, imagePath);
   const devicePath = sh('losetup', '--find', '--show', '--sector-size=4096', '--direct-io=on', imagePath);
   sh('mkfs.btrfs', '--quiet', '--metadata', metadataProfile, devicePath);
+  sh('truncate', `--size=${sizeBytes + scratchBytes(sizeBytes)}`, imagePath);
+  sh('losetup', '--set-capacity', devicePath);
   sh('mount', '--options', 'noatime,compress=zstd:3', devicePath, mountPath);
   const filesystemUUID = sh('findmnt', '--noheadings', '--output', 'UUID', mountPath);
   const commands: string[] = [];

