@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
-import { z } from 'zod';
 import packageJson from '../package.json' with { type: 'json' };
-import { parseQuantity } from './api/quantity.ts';
+import { agentContentSettings } from './content-settings.ts';
+import { bytesOr } from './quantity-settings.ts';
 import {
   count,
   directoryPath,
@@ -35,20 +35,6 @@ const sectorBytes: Kind<number> = {
   schema: oneOf('512', '1024', '2048', '4096').schema.transform(Number),
   allowed: 'one of 512, 1024, 2048, 4096',
 };
-
-/** A quantity in bytes, or `undefined` for the word that stands in its place. */
-function bytesOr(word: string): Kind<number | undefined> {
-  const schema = z.string().transform((value, context) => {
-    if (value === word) return undefined;
-    try {
-      return parseQuantity(value);
-    } catch {
-      context.addIssue('not a quantity');
-      return z.NEVER;
-    }
-  });
-  return { schema, allowed: `a quantity such as 2Gi, or ${word}` };
-}
 
 const common = {
   kubeconfig: setting(
@@ -133,6 +119,7 @@ const agentSettings = {
   ),
   renewSeconds: setting(seconds(0.1, 1200), '10', 'Time between two renewals of the Lease.'),
   ...agentTransferSettings,
+  ...agentContentSettings,
 };
 
 export type ControllerConfig = { readonly command: 'controller' } & SettingValues<typeof controllerSettings>;

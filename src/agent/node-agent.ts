@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
 import { agentLeaseName, GROUP } from '../api/group.ts';
+import type { LoopbackVolume } from '../api/loopback-volume.ts';
+import { loopbackVolumeType } from '../api/loopback-volume.ts';
 import { snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import { createEventRecorder } from '../kube/events.ts';
@@ -60,6 +62,8 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
       nodeName,
       storage,
       client: createResourceClient(transport, snapshotType),
+      volumeClient: createResourceClient(transport, loopbackVolumeType),
+      snapshots: caches.snapshots,
       volumes: caches.volumes,
     }),
     onEndpoint: () => triggers?.btrfsNodeChanged(),
@@ -70,7 +74,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     host,
     transfer,
     events,
-    onUsage: usageMetrics(agent.agentMetrics),
+    onUsage: usageListener(agent.agentMetrics, (volume) => triggers?.volumeMounted(volume)),
   };
   const volumeQueue = startVolumeReconciler(parts);
   const snapshotQueue = startSnapshotReconciler(parts);
@@ -92,11 +96,25 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   }
 }
 
-/** Shows how full a volume is, or no longer shows the volume when there is nothing to tell. */
-function usageMetrics(agentMetrics: AgentMetrics): ReconcilerParts['onUsage'] {
-  return ({ metadata: { namespace = '', name } }, usage) => {
-    if (usage === undefined) agentMetrics.removeVolume({ namespace, name });
-    else agentMetrics.setVolume({ namespace, name }, usage);
+/**
+ * Shows how full a volume is, or no longer shows the volume when there is nothing to tell; tells when one is mounted that was not,
+ * as far as this process knows: its status may be the same as before a reboot.
+ */
+function usageListener(
+  agentMetrics: AgentMetrics,
+  onMounted: (volume: LoopbackVolume) => void,
+): ReconcilerParts['onUsage'] {
+  const mounted = new Set<string>();
+  return (volume, usage) => {
+    const { namespace = '', name, uid } = volume.metadata;
+    if (usage === undefined) {
+      mounted.delete(uid);
+      return agentMetrics.removeVolume({ namespace, name });
+    }
+    agentMetrics.setVolume({ namespace, name }, usage);
+    if (mounted.has(uid)) return;
+    mounted.add(uid);
+    onMounted(volume);
   };
 }
 

@@ -10,21 +10,24 @@ import { keyOf } from '../kube/object.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import { namespaceType, nodeType, podType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
+import { createFairSlots } from '../net/fair-slots.ts';
 import type { Metrics } from '../net/metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
 import { type Platform, readPlatform } from '../storage/platform.ts';
-import { strictStreamLimits } from '../storage/streams/validate-stream.ts';
+import { type StreamLimits, strictStreamLimits } from '../storage/streams/validate-stream.ts';
 import { findOrphans } from '../storage/volumes/orphans.ts';
 import type { Caches } from './caches.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
+import { createOpenContent } from './outside-content.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { snapshotsIn } from './snapshots/relations.ts';
 import { createStatusWriter } from './status-writer.ts';
 import type { TransferPort } from './transfer/port.ts';
+import type { ContentOptions } from './volumes/content.ts';
 import type { VolumeReconcilerOptions } from './volumes/options.ts';
 import { createVolumeReconcile } from './volumes/reconcile.ts';
 import { createPodsUsing } from './volumes/users.ts';
@@ -69,10 +72,22 @@ export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
     namespaces: createResourceClient(transport, namespaceType),
     hostPressure: () => parts.host.pressure,
     transfer: parts.transfer,
-    streamLimits: { ...strictStreamLimits, allowParentClones: true },
+    transferSlots: createFairSlots({ limit: config.transferConcurrency, maxWaiting: Number.POSITIVE_INFINITY }),
+    streamLimits: streamLimitsOf(config),
+    openContent: createOpenContent({ storage, config }),
   });
   const hooks = metrics.reconcilerHooks('snapshot');
   return startReconciler({ name: 'snapshot', concurrency: SNAPSHOT_CONCURRENCY, reconcile, judge, log, ...hooks });
+}
+
+/** What streams from outside the node may hold; they may clone from their parent, as every increment with reflinks does. */
+function streamLimitsOf({ streamAllowDeviceNodes, streamAllowSetuid }: AgentConfig): StreamLimits {
+  return {
+    ...strictStreamLimits,
+    allowParentClones: true,
+    allowDeviceNodes: streamAllowDeviceNodes === 'On',
+    allowSetuid: streamAllowSetuid === 'On',
+  };
 }
 
 /** The loop over the volumes of this node; does nothing until a key is enqueued. */
@@ -96,10 +111,28 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
     clock: systemClock,
     hostFacts: host.factsFor,
     podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
+    content: contentOptionsOf(parts),
+    namespaces: createResourceClient(transport, namespaceType),
     onUsage,
   });
   const hooks = metrics.reconcilerHooks('loopbackvolume');
   return startReconciler({ name: 'loopbackvolume', concurrency, reconcile, judge, log, ...hooks });
+}
+
+/** Where the content of new volumes comes from. */
+function contentOptionsOf({ config, transport, storage, caches, transfer }: ReconcilerParts): ContentOptions {
+  return {
+    nodeName: config.nodeName,
+    storage,
+    snapshots: caches.snapshots,
+    snapshotClient: createResourceClient(transport, snapshotType),
+    volumes: caches.volumes,
+    btrfsNodes: createResourceClient(transport, btrfsNodeType),
+    transfer,
+    openContent: createOpenContent({ storage, config }),
+    streamLimits: streamLimitsOf(config),
+    imageSources: config.imageSources,
+  };
 }
 
 /** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */

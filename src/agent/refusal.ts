@@ -14,6 +14,8 @@ export interface Refusal<Reason extends string = string> {
 const IN_USE_MS = 2_000;
 const HOST_MS = 15_000;
 const PERSON_MS = 60_000;
+/** What a change of another object of this node ends, and wakes: this is for one that was missed. */
+const SAFETY_NET_MS = 10 * 60_000;
 
 /** What a failed verb means for the status of a kind that knows these reasons. */
 export function refusalOf<Reason extends string>(
@@ -40,7 +42,8 @@ type CommonReason = 'CommandFailed' | 'InternalError';
 /** When to look again at what a refusal waits for. */
 export function outcomeOf(refusal: Refusal): Outcome {
   const soon = isAboutUsers(refusal) || refusal.reason === 'CommandStuck';
-  const afterMs = refusal.mendedBy === 'person' ? PERSON_MS : soon ? IN_USE_MS : HOST_MS;
+  const isWoken = refusal.reason === 'VolumeNotReady';
+  const afterMs = isWoken ? SAFETY_NET_MS : refusal.mendedBy === 'person' ? PERSON_MS : soon ? IN_USE_MS : HOST_MS;
   return waiting(afterMs, refusal.reason, refusal.message);
 }
 

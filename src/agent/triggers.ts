@@ -24,6 +24,8 @@ export interface TriggerOptions {
 export interface Triggers extends CacheListener {
   /** Everything in the caches is looked at, after what changes meanwhile. */
   enqueueAll(): void;
+  /** What lives in a volume can be worked on. */
+  volumeMounted(volume: LoopbackVolume): void;
   /** Something about the volume that no watch tells has changed. */
   enqueueVolume(key: string): void;
 }
@@ -52,6 +54,7 @@ export function createTriggers(options: TriggerOptions): Triggers {
       else snapshotQueue.enqueue(keyOf(object));
     },
     btrfsNodeChanged: () => nodeQueue.enqueue(nodeName),
+    volumeMounted: enqueueSnapshotsOf,
     enqueueVolume: (key) => volumeQueue.enqueue(key),
     enqueueAll() {
       nodeQueue.enqueue(nodeName);
@@ -71,6 +74,7 @@ function wakeRelated({ caches, volumeQueue, snapshotQueue }: TriggerOptions, cha
   if (kind === 'updated' && isCommitted(object) === isCommitted(change.previous)) return;
   const key = keyOf(object);
   for (const other of caches.snapshots.values()) if (sourceKey(other) === key) snapshotQueue.enqueue(keyOf(other));
+  for (const volume of caches.volumes.values()) if (sourceKey(volume) === key) volumeQueue.enqueue(keyOf(volume));
 }
 
 function readiness({ status }: LoopbackVolume): string {

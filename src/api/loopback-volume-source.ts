@@ -57,7 +57,7 @@ export const sourceRules: readonly CelRule[] = [
   },
   {
     rule: '!has(self.export) || !self.mounted',
-    message: 'needs mounted: false, so that nobody writes while it is copied; set it, or remove export',
+    message: 'must come with mounted: false, so that nobody writes while it is copied',
     fieldPath: '.export',
   },
 ];

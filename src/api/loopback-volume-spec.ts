@@ -103,7 +103,10 @@ export const LoopbackVolumeSpec = z
       .describe(
         'Full: data that was synced survives a crash. Disposable: faster (nobarrier), but a crash of the node may destroy the volume; for throw-away builds.',
       ),
-    mounted: z.boolean().default(true).describe(
+    mounted: z
+      .boolean()
+      .default(true)
+      .describe(
         'false unmounts and detaches the volume; the image and its data stay. A new volume is filled, and minimized if that is asked for, before that.',
       ),
     minimize: minimize.optional(),

@@ -36,7 +36,9 @@ const progress = z
     operation: z.enum(['Shrink', 'Minimize', 'Export']).describe('What is going on.'),
     phase: text(64).describe('The step that is running, in CamelCase.'),
     sizeBytes: byteCount().describe('Size of the file system so far, or of the file to export, in bytes.'),
-    movedBytes: byteCount().describe('Bytes that were moved to make room at the end of the image, or that were copied or read.'),
+    movedBytes: byteCount().describe(
+      'Bytes that were moved to make room at the end of the image, or that were copied or read.',
+    ),
     startedAt: time().describe('When the operation began.'),
     updatedAt: time().describe('When this entry was last written.'),
   })

@@ -50,7 +50,7 @@ export const snapshotReasons = {
   SourceDeleted: term('The source is being deleted.', 'Make this Snapshot from another one.'),
   FileNotFound: term('There is no such file in imports/<namespace>/ on the node.', 'Put it there.'),
   DownloadRefused: term(
-    'The operator is not configured to fetch from this address, or the address is a private one.',
+    'The operator is not configured to fetch from this address, or so much; or the address is a private one.',
     'Ask the administrator of the operator.',
   ),
   DownloadFailed: term('The content could not be fetched; it is tried again.', 'See the message.'),

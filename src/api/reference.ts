@@ -1,9 +1,13 @@
 import { z } from 'zod';
-import { matching, text } from './schema.ts';
+import { matching } from './schema.ts';
+
+/** What the API server takes for the name of an object (RFC 1123 subdomain). */
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 /** Reference by name to an object of this group in the same namespace. */
 export function reference() {
-  return z.object({ name: text(253).min(1).describe('Name of the object, in the same namespace.') });
+  const name = matching(OBJECT_NAME, 253, 'must be the name of an object, in lower case letters, digits, - and .');
+  return z.object({ name: name.describe('Name of the object, in the same namespace.') });
 }
 
 /** One component of a path that cannot be `.`, `..` or hidden, and needs no quoting anywhere. */

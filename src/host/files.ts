@@ -17,14 +17,12 @@ export async function syncFiles(run: Run, paths: readonly string[]): Promise<voi
   await run({ file: 'sync', args: ['--', ...paths], timeoutMs: TIMEOUT_MS });
 }
 
-/** The files are gone; those that were not there count as gone. */
-export async function removeFiles(run: Run, paths: readonly string[]): Promise<void> {
-  await run({ file: 'rm', args: ['--force', '--', ...paths], timeoutMs: TIMEOUT_MS });
-}
-
-/** The empty directories are gone; one that is missing or not empty doesn't hold up the rest. */
-export async function removeEmptyDirectories(run: Run, paths: readonly string[]): Promise<void> {
-  await run({ file: 'rmdir', args: ['--', ...paths], timeoutMs: TIMEOUT_MS, okExitCodes: [0, 1] });
+/**
+ * Files and empty directories are gone, in this order; those that were not there count as gone. One that can't be removed doesn't
+ * hold up the rest, and throws CommandError after them.
+ */
+export async function removePaths(run: Run, paths: readonly string[]): Promise<void> {
+  await run({ file: 'rm', args: ['--force', '--dir', '--', ...paths], timeoutMs: TIMEOUT_MS });
 }
 
 /** `source` has the name `destination`, which must not exist. Not durable before a sync. */

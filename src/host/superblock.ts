@@ -5,11 +5,16 @@ export interface Superblock {
   readonly filesystemUUID: string;
   /** Size of the filesystem in bytes. */
   readonly totalBytes: number;
+  /** Devices that the filesystem needs. */
+  readonly deviceCount: number;
+  /** A filesystem that others are made on top of, which is never written to (btrfstune -S). */
+  readonly isSeed: boolean;
 }
 
 const OFFSET = 0x10000;
 const LENGTH = 0x1000;
 const MAGIC = '_BHRfS_M';
+const FLAG_SEEDING = 1n << 32n;
 
 /** The superblock in an image file, or undefined if there is none. The image lies on the node's own filesystem, so this can't hang on a volume. */
 export async function readSuperblock(imagePath: string): Promise<Superblock | undefined> {
@@ -24,5 +29,10 @@ export function parseSuperblock(block: Buffer): Superblock | undefined {
   if (block.toString('latin1', 0x40, 0x48) !== MAGIC) return undefined;
   const hex = block.toString('hex', 0x20, 0x30);
   const filesystemUUID = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-  return { filesystemUUID, totalBytes: Number(block.readBigUInt64LE(0x70)) };
+  return {
+    filesystemUUID,
+    totalBytes: Number(block.readBigUInt64LE(0x70)),
+    deviceCount: Number(block.readBigUInt64LE(0x88)),
+    isSeed: (block.readBigUInt64LE(0x38) & FLAG_SEEDING) !== 0n,
+  };
 }

@@ -56,11 +56,14 @@ export function layoutOf(rootPath: string): Layout {
     topPath: (uid: string) => join(volumesPath, `.top-${checkUid(uid)}`),
     outboxPath: (uid: string) => join(volumesPath, `.outbox-${checkUid(uid)}`),
     exportPath: (namespaceUid: string, uid: string) => join(rootPath, 'exports', checkUid(namespaceUid), checkUid(uid)),
-    pipePath: (uid: string) => join(volumesPath, `.pipe-${checkUid(uid)}`),
+    pipePath: (uid: string) => join(volumesPath, `${PIPE_PREFIX}${checkUid(uid)}`),
     receivingPath: (uid: string) => join(volumesPath, `${RECEIVING_PREFIX}${checkUid(uid)}`),
     dataPath: (uid: string) => join(volumesPath, checkUid(uid), DATA_NAME),
   });
 }
+
+/** Named pipes, beside the mount points of volumes. */
+export const PIPE_PREFIX = '.pipe-';
 
 /** Mount points of staging areas, beside those of volumes. */
 export const RECEIVING_PREFIX = '.receiving-';

@@ -20,12 +20,27 @@ export const volumeRecordSchema = z.object({
   initialized: z.boolean(),
   /** Size on which image, loop device and filesystem last agreed, in bytes. */
   sizeBytes: z.number(),
-  /** The operator's own subvolume. */
+  /** The operator's own subvolume; there before `initialized` is true while `data/` is being filled. */
   tree: z.object({ id: z.number(), uuid: z.string() }).optional(),
   /** A resize that was begun; file and filesystem may disagree while it is there. */
   resize: z.object({ fromBytes: z.number(), toBytes: z.number() }).optional(),
   /** The last minimize that was finished: for which wish, of which generation of the object, with which result. */
   minimized: z.object({ request: z.string(), generation: z.number(), sizeBytes: z.number() }).optional(),
+  /** Where the export of the image is, or is about to be; `done` once it is complete and on disk. */
+  export: z
+    .object({
+      namespaceUid: z.string(),
+      file: z.string(),
+      done: z
+        .object({
+          sizeBytes: z.number(),
+          sha256: z.string(),
+          filesystemUUID: z.string(),
+          exportedAt: z.iso.datetime(),
+        })
+        .optional(),
+    })
+    .optional(),
 });
 export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
 

@@ -1,8 +1,9 @@
-import { readdir, rm, statfs } from 'node:fs/promises';
+import { constants, open, readdir, rm, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { lockFile } from '../host/flock.ts';
 import type { Storage } from './context.ts';
 import { StorageError } from './errors.ts';
+import { PIPE_PREFIX } from './layout.ts';
 import { ensurePrivateDirectory } from './records.ts';
 
 /** Taken for as long as this process lives; the returned handle releases it. */
@@ -13,7 +14,7 @@ export interface RootLock {
 /**
  * The root directory is there with its areas, all of them 0700, and this process is the only agent on it.
  * Throws `in-use` while another agent has the lock, and `conflict` for a directory that somebody else uses. Removes what an
- * interrupted save left.
+ * interrupted save or transfer left.
  */
 export async function openRoot(storage: Storage): Promise<RootLock> {
   const { layout, options } = storage;
@@ -30,6 +31,7 @@ export async function openRoot(storage: Storage): Promise<RootLock> {
     );
   }
   await removeTemporaryFiles(layout.recordsPath);
+  await removePipes(layout.volumesPath);
   return { release: () => lock.close() };
 }
 
@@ -53,6 +55,17 @@ async function removeTemporaryFiles(recordsPath: string): Promise<void> {
   await Promise.all(
     names.filter((name) => name.endsWith('.json.tmp')).map((name) => rm(join(recordsPath, name), { force: true })),
   );
+}
+
+/** Pipes of an earlier life; a command that waits for the other end, which never comes, is let go, and ends by itself (fifo(7)). */
+async function removePipes(volumesPath: string): Promise<void> {
+  for (const name of await readdir(volumesPath)) {
+    if (!name.startsWith(PIPE_PREFIX)) continue;
+    const path = join(volumesPath, name);
+    const pipe = await open(path, constants.O_RDWR | constants.O_NONBLOCK);
+    await pipe.close();
+    await rm(path, { force: true });
+  }
 }
 
 export interface HostSpace {

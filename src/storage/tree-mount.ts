@@ -13,6 +13,7 @@ export async function proveTreeMount(layout: Layout, uid: string): Promise<Mount
   const [record, mounts] = await Promise.all([loadRecord(layout, uid), readMounts()]);
   const mount = mountAt(mounts, layout.volumePath(uid));
   if (record === undefined || mount === undefined) throw notReady('the volume is not mounted');
+  if (!record.initialized) throw notReady('the volume is being filled from its source');
   if (!isTreeMount(mount, record, await liveDevices(record.filesystemUUID))) {
     throw notReady('what is mounted in the place of the volume is not the volume');
   }

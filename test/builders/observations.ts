@@ -83,6 +83,7 @@ export function nothingSeen(parts: Partial<VolumeObservation> = {}): VolumeObser
     image: undefined,
     loops: [],
     tree: undefined,
+    isExported: false,
     strayMount: undefined,
     otherMountPoints: [],
     strayDirectory: false,

@@ -18,6 +18,7 @@ export function reportWith(parts: Partial<Report> = {}): Report {
     usage: usageWith(),
     hostPressure: undefined,
     imagePath: `/root/images/${UID}.img`,
+    exportsPath: '/root/exports',
     now: new Date('2026-01-01T12:00:00Z'),
     ...parts,
   };

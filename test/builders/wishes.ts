@@ -1,6 +1,6 @@
 import type { HostFacts, Memory } from '../../src/agent/volumes/decide.ts';
 import type { Wish } from '../../src/agent/volumes/wish.ts';
-import type { VolumeSettings } from '../../src/storage/volumes/bring-up.ts';
+import type { VolumeSettings } from '../../src/storage/volumes/format.ts';
 
 export const MIB = 2 ** 20;
 export const GIB = 2 ** 30;
@@ -13,11 +13,12 @@ export const settings: VolumeSettings = {
   compression: 'zstd:3',
   discard: 'Async',
   durability: 'Full',
+  content: 'Empty',
 };
 
 /** A mounted volume of 1 GiB. */
 export function wishWith(parts: Partial<Wish> = {}): Wish {
-  return { settings, sizeBytes: GIB, mounted: true, minimize: undefined, ...parts };
+  return { settings, sizeBytes: GIB, mounted: true, minimize: undefined, exportFile: undefined, ...parts };
 }
 
 /** A node with much room. */
@@ -27,5 +28,5 @@ export function hostWith(parts: Partial<HostFacts> = {}): HostFacts {
 
 /** A process that has just started. */
 export function memoryWith(parts: Partial<Memory> = {}): Memory {
-  return { refusedOptions: [], refusedShrink: undefined, hadData: false, ...parts };
+  return { refusedOptions: [], refusedShrink: undefined, refusedFill: undefined, hadData: false, ...parts };
 }

@@ -1,17 +1,28 @@
-import { expectConvergence } from './convergence.ts';
 import type { CrashVolume } from './crash-volume.ts';
 import { type Fault, type LoggedCommand, type Plan, verbOf } from './shims.ts';
+import type { SupervisedAgent } from './supervised-agent.ts';
 
-/** One change of a volume's object, whose commands get the faults. */
-export interface Turn {
+/** What is put through faults. */
+export interface Subject {
+  readonly agent: SupervisedAgent;
+  /** Comes to rest as its objects say, no more is looked at. */
+  readonly settled: () => Promise<unknown>;
+  /** Comes to rest as its objects say, and from that moment everything is true: status, node and every byte. */
+  readonly expectConvergence: () => Promise<void>;
+}
+
+/** One change of an object, whose commands get the faults. */
+export interface Turn<S extends Subject = CrashVolume> {
   readonly name: string;
   /** Done before a turn that is to be struck. */
-  readonly prepare?: (volume: CrashVolume) => Promise<void>;
-  readonly change: (volume: CrashVolume) => Promise<void>;
+  readonly prepare?: (subject: S) => Promise<void>;
+  readonly change: (subject: S) => Promise<void>;
   /** Verbs of which each is done for the last time before the next one is. */
   readonly order?: readonly string[];
   /** It runs the commands of another turn: only a thorough run strikes them. */
   readonly repeats?: true;
+  /** It runs these commands for another purpose than other turns do: only a thorough run strikes the rest. */
+  readonly news?: readonly string[];
 }
 
 /**
@@ -23,7 +34,7 @@ export type Thoroughness = 'each-verb' | 'each-command';
 
 /** What was done to a turn. */
 export interface Coverage {
-  readonly turn: Turn;
+  readonly turn: Pick<Turn<never>, 'name' | 'order' | 'repeats' | 'news'>;
   /** The commands of the turn when nothing goes wrong, in order. */
   readonly commands: readonly LoggedCommand[];
   readonly struck: readonly Struck[];
@@ -36,17 +47,17 @@ export interface Struck {
 
 /**
  * Goes round the turns again and again, with one fault in each, until no turn has a command left to strike; after each
- * turn the volume has to be as its object says. The turns together end where they begin, so that one volume serves for all.
+ * turn all has to be as the objects say. The turns together end where they begin, so that one subject serves for all.
  */
-export async function strikeEveryBoundary(
-  volume: CrashVolume,
-  turns: readonly Turn[],
+export async function strikeEveryBoundary<S extends Subject>(
+  subject: S,
+  turns: readonly Turn<S>[],
   faults: readonly Fault[],
   thoroughness: Thoroughness,
 ): Promise<readonly Coverage[]> {
-  const rows: { turn: Turn; commands: readonly LoggedCommand[]; struck: Struck[]; plans: Plan[] }[] = [];
+  const rows: { turn: Turn<S>; commands: readonly LoggedCommand[]; struck: Struck[]; plans: Plan[] }[] = [];
   for (const turn of turns) {
-    const commands = await take(volume, turn);
+    const commands = await take(subject, turn);
     const plans = plansFor(turn, commands, faults, thoroughness);
     rows.push({ turn, commands, struck: [], plans });
   }
@@ -54,11 +65,11 @@ export async function strikeEveryBoundary(
     for (const { turn, plans, struck } of rows) {
       const plan = plans.shift();
       if (plan === undefined) {
-        await turn.change(volume);
-        await volume.settled();
+        await turn.change(subject);
+        await subject.settled();
         continue;
       }
-      const log = await take(volume, turn, plan);
+      const log = await take(subject, turn, plan);
       const command = log.find(({ fault }) => fault !== 'none');
       if (command === undefined) plans.unshift(...fewer(plan, log));
       else struck.push({ fault: plan.fault, command });
@@ -74,7 +85,7 @@ function fewer(plan: Plan, log: readonly LoggedCommand[]): Plan[] {
 }
 
 function plansFor(
-  turn: Turn,
+  turn: Coverage['turn'],
   commands: readonly LoggedCommand[],
   faults: readonly Fault[],
   thoroughness: Thoroughness,
@@ -84,6 +95,7 @@ function plansFor(
   return faults.flatMap((fault) =>
     [...Map.groupBy(commands, verbOf)].flatMap(([verb, group]) => {
       if (thoroughness === 'each-verb' && group[0]?.kind === 'reading') return [];
+      if (thoroughness === 'each-verb' && turn.news?.includes(verb) === false) return [];
       if (thoroughness === 'each-verb' && fault === 'kill-before' && group[0] !== first) return [];
       // One that only reads and lies has failed, no more.
       if (group[0]?.kind === 'reading' && fault === 'lie') return [];
@@ -101,14 +113,14 @@ function samplesOf(group: readonly LoggedCommand[], fault: Fault): readonly numb
   return [...new Set([...firsts, ...(fault === 'kill-after' ? [group.length - 1] : [])])];
 }
 
-/** The turn is taken and the volume has come to rest as it should; the commands that it took. */
-async function take(volume: CrashVolume, turn: Turn, plan?: Plan): Promise<readonly LoggedCommand[]> {
-  const { shims } = volume.agent;
-  await turn.prepare?.(volume);
+/** The turn is taken and the subject has come to rest as it should; the commands that it took. */
+async function take<S extends Subject>(subject: S, turn: Turn<S>, plan?: Plan): Promise<readonly LoggedCommand[]> {
+  const { shims } = subject.agent;
+  await turn.prepare?.(subject);
   shims.arm(plan);
   try {
-    await turn.change(volume);
-    await expectConvergence(volume.agent.rootPath, [volume]);
+    await turn.change(subject);
+    await subject.expectConvergence();
   } catch (cause) {
     const what = plan === undefined ? 'without a fault' : `with ${plan.fault} at ${plan.verb} (${plan.number})`;
     throw new Error(`${turn.name} ${what} does not end as it should:\n${describeLog(shims.log())}`, { cause });
@@ -121,7 +133,7 @@ export function notStruck({ turn, commands, struck }: Coverage, fault: Fault): r
   if (turn.repeats) return [];
   const met = new Set(struck.filter((one) => one.fault === fault).map(({ command }) => verbOf(command)));
   const meant = commands.filter(({ kind }) => kind === 'changing').map(verbOf);
-  return [...new Set(meant)].filter((verb) => !met.has(verb));
+  return [...new Set(meant)].filter((verb) => !met.has(verb) && turn.news?.includes(verb) !== false);
 }
 
 /** A line such as `shrink: 59 commands, 14 change something; struck: losetup --find (kill-after, lie), chattr +i (lie)`. */

@@ -2,6 +2,7 @@ import { isTrue } from '../../src/api/conditions.ts';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
 import { waitFor } from '../cluster/wait-for.ts';
 import { dataPathOf, isSettled, type Lab } from '../integration/lab.ts';
+import { expectConvergence } from './convergence.ts';
 import { manifestOf, pushToEnd, writeTree } from './file-tree.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
@@ -82,6 +83,10 @@ export class CrashVolume {
       throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, { cause });
     });
     return last;
+  }
+
+  async expectConvergence(): Promise<void> {
+    await expectConvergence(this.agent.rootPath, [this]);
   }
 
   async #get(): Promise<LoopbackVolume | undefined> {

@@ -8,7 +8,7 @@ PATH=${PATH#*:}
 
 case "$tool $*" in
 'losetup --list'* | stat\ * | flock\ * | blkid\ * | 'btrfs --version'*) kind=reading ;;
-'btrfs inspect-internal '* | 'btrfs subvolume show '*) kind=reading ;;
+'btrfs inspect-internal '* | 'btrfs subvolume show '* | 'btrfs subvolume list '*) kind=reading ;;
 *) kind=changing ;;
 esac
 
@@ -27,8 +27,12 @@ refuse() {
   'btrfs filesystem sync '*) set -- 1 'ERROR: sync ioctl failed on '"'$operand'"': Input/output error' ;;
   'btrfs filesystem label '*) set -- 1 "ERROR: unable to set label of '$4': Input/output error" ;;
   'btrfs subvolume create '*) set -- 1 'ERROR: cannot create subvolume: Cannot allocate memory' ;;
+  'btrfs subvolume snapshot '*) set -- 1 "ERROR: cannot snapshot '$operand': Input/output error" ;;
+  'btrfs subvolume delete '*) set -- 1 "ERROR: Could not destroy subvolume/snapshot: Input/output error" ;;
+  'btrfs receive '*) set -- 1 "ERROR: receive: failed to write: Input/output error" ;;
   'btrfs balance start '*) set -- 1 "ERROR: error during balancing '$operand': Input/output error" ;;
   btrfs\ *) set -- 1 "ERROR: cannot open $operand: Cannot allocate memory" ;;
+  cp\ * | mkfifo\ * | mv\ * | rm\ * | rmdir\ *) set -- 1 "$tool: '$operand': Input/output error" ;;
   chattr\ *) set -- 1 "chattr: Operation not supported while reading flags on $operand" ;;
   install\ *) set -- 1 "install: cannot create directory '$operand': Input/output error" ;;
   truncate\ *) set -- 1 "truncate: failed to truncate '$operand': Input/output error" ;;

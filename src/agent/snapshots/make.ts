@@ -1,8 +1,8 @@
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { createSnapshot } from '../../storage/snapshots/create.ts';
-import { hasNested } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { makeFromStream } from './make-from-stream.ts';
 import type { MakeOptions, SnapshotReconcilerOptions } from './options.ts';
 import { findSource, type Source } from './source.ts';
 import { transferLocally } from './transfer.ts';
@@ -28,14 +28,19 @@ export async function makeSnapshot(
     case 'here':
       return await makeHere(snapshot, tree, source);
     case 'elsewhere': {
+      using _slot = await waitForSlot(options, snapshot, make);
       const isLocal = source.parent.status.nodeName === options.nodeName;
       const transfer = isLocal ? transferLocally : transferFromNode;
       const how = await transfer(options, snapshot, source.parent, tree, make);
       const text = `received from Snapshot ${source.parent.metadata.name}, ${how.incrementalFrom === undefined ? 'all of it' : 'the difference only'}`;
       return { parent: source.parent, nested: false, transfer: how, text };
     }
-    case 'stream':
-      throw new StorageError('unsupported', 'not made yet', { reason: 'TransferFailed' });
+    case 'stream': {
+      using _slot = await waitForSlot(options, snapshot, make);
+      const how = await makeFromStream(options, snapshot, source.stream, tree, make);
+      const text = `received from a stream, ${how.incrementalFrom === undefined ? 'a full one' : 'an incremental one'}`;
+      return { parent: undefined, nested: false, transfer: how, text };
+    }
     case 'missing':
       throw new StorageError('not-ready', source.message, { reason: source.reason });
     default:
@@ -43,10 +48,27 @@ export async function makeSnapshot(
   }
 }
 
+const TELL_AFTER_MS = 500;
+
+/** Few transfers at once come into a node, and namespaces take turns. */
+async function waitForSlot(
+  { transferSlots }: SnapshotReconcilerOptions,
+  { metadata }: Snapshot,
+  { signal, onTransfer }: MakeOptions,
+): Promise<Disposable> {
+  // Who gets it at once has nothing to tell: the status of what fails again and again would go to and fro.
+  const late = setTimeout(() => onTransfer({ phase: 'Waiting' }), TELL_AFTER_MS);
+  try {
+    return await transferSlots.acquire(metadata.namespace ?? '', signal);
+  } finally {
+    clearTimeout(late);
+  }
+}
+
 async function makeHere(snapshot: Snapshot, tree: Tree, { path, parent }: Source & { kind: 'here' }): Promise<Made> {
   const { metadata, spec } = snapshot;
   // Looked at before: what is made meanwhile may be in the snapshot or not.
-  const nested = path !== undefined && parent === undefined && (await hasNested(tree, path));
+  const nested = path !== undefined && parent === undefined && (await tree.hasNested(path));
   const { uid, namespace = '', name } = metadata;
   await createSnapshot(tree, { uid, namespace, name }, { sourcePath: path, access: spec.access, owner: spec.owner });
   const what = parent === undefined ? (path ?? 'nothing') : `Snapshot ${parent.metadata.name}`;

@@ -4,9 +4,11 @@ import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { FairSlots } from '../../net/fair-slots.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { StreamLimits } from '../../storage/streams/validate-stream.ts';
+import type { OpenContent } from '../outside-content.ts';
 import type { StatusWriter } from '../status-writer.ts';
 import type { TransferPort } from '../transfer/port.ts';
 import type { PodsUsing } from '../volumes/users.ts';
@@ -33,8 +35,11 @@ export interface SnapshotReconcilerOptions {
   /** Why nothing large may be written on the node now; undefined if it may. */
   readonly hostPressure: () => string | undefined;
   readonly transfer: Pick<TransferPort, 'fetch'>;
+  /** How many transfers may come in at once. */
+  readonly transferSlots: Pick<FairSlots, 'acquire'>;
   /** What streams from outside the node may hold. */
   readonly streamLimits: StreamLimits;
+  readonly openContent: OpenContent;
 }
 
 export type Transfer = NonNullable<SnapshotStatus['transfer']>;

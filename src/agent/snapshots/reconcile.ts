@@ -1,4 +1,5 @@
 import { formatTime } from '../../api/conditions.ts';
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { snapshotReasons } from '../../api/reasons-snapshot.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import { ApiError } from '../../kube/errors.ts';
@@ -7,7 +8,7 @@ import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { commitSnapshot } from '../../storage/snapshots/commit.ts';
-import { hasNested, observeSnapshot } from '../../storage/snapshots/snapshot.ts';
+import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { createProgressWriter } from '../progress-writer.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
@@ -57,7 +58,7 @@ class Pass {
 
   async run(): Promise<Outcome> {
     try {
-      const refusal = await this.#options.storage.withTree(this.#volumeUid(), (tree) => this.#advance(tree));
+      const refusal = await this.#options.storage.withTree(this.#volume().metadata.uid, (tree) => this.#advance(tree));
       await this.#write(refusal);
       const trouble = refusal ?? this.#exports?.refusal;
       if (trouble !== undefined) return outcomeOf(trouble);
@@ -72,10 +73,10 @@ class Pass {
     }
   }
 
-  #volumeUid(): string {
+  #volume(): LoopbackVolume {
     const { volumeRef } = this.#snapshot.spec;
     const volume = this.#options.volumes.get(referenceKey(this.#snapshot, volumeRef));
-    if (volume !== undefined) return volume.metadata.uid;
+    if (volume !== undefined) return volume;
     throw new StorageError('not-ready', `there is no LoopbackVolume "${volumeRef.name}" on this node any more`, {
       reason: 'VolumeNotFound',
     });
@@ -88,6 +89,7 @@ class Pass {
       const action = decide(this.#snapshot, this.#seen);
       switch (action.kind) {
         case 'rest':
+          await this.#makeDurable(tree);
           this.#exports = await ensureExports(this.#options, this.#snapshot, tree, this.#signal);
           return undefined;
         case 'refuse':
@@ -109,7 +111,19 @@ class Pass {
     throw new Error(`${keyOf(this.#snapshot)} does not come to rest after ${MAX_STEPS} steps`);
   }
 
+  /** A run that ended between the rename into its place and the sync leaves it there, and perhaps not on disk (rule 4). */
+  async #makeDurable(tree: Tree): Promise<void> {
+    const { writable } = this.#seen ?? {};
+    if (this.#made !== undefined || writable === undefined) return;
+    if (writable.uuid !== this.#snapshot.status.uuid) await tree.sync();
+  }
+
   async #make(tree: Tree): Promise<void> {
+    if (this.#volume().metadata.deletionTimestamp !== undefined) {
+      throw new StorageError('not-ready', 'its volume is being deleted; nothing is made in it any more', {
+        reason: 'VolumeNotReady',
+      });
+    }
     const { clock } = this.#options;
     let before: { readonly bytes: number; readonly atMs: number } | undefined;
     const progress = createProgressWriter<Transfer>(clock, async (transfer) => {
@@ -140,12 +154,12 @@ class Pass {
 
   async #commit(tree: Tree): Promise<void> {
     const writablePath = treeLayout.writablePath(this.#uid);
-    const pods = await this.#options.podsUsing(`${tree.path}/${writablePath}`);
+    const pods = await this.#options.podsUsing(`${tree.path}/${treeLayout.snapshotPath(this.#uid)}`);
     if (pods.length > 0) {
       const message = `it can't be committed while pods have it mounted: ${pods.join(', ')}; stop them`;
       throw new StorageError('in-use', message, { reason: 'InUse' });
     }
-    if (this.#seen?.committed === undefined && (await hasNested(tree, writablePath))) {
+    if (this.#seen?.committed === undefined && (await tree.hasNested(writablePath))) {
       const message = `subvolumes lie in it, which a committed Snapshot could not contain; delete them, or move their content (btrfs subvolume list -o on the node shows them)`;
       throw new StorageError('conflict', message, { reason: 'NestedSubvolumes' });
     }

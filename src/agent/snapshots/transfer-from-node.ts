@@ -50,8 +50,9 @@ export async function transferFromNode(
   }
 }
 
-async function findPeer(
-  { btrfsNodes }: SnapshotReconcilerOptions,
+/** Node and address of the agent that has the Snapshot. Throws `not-ready` (SourceNotReady). */
+export async function findPeer(
+  { btrfsNodes }: Pick<SnapshotReconcilerOptions, 'btrfsNodes'>,
   parent: Snapshot,
   signal: AbortSignal,
 ): Promise<{ nodeName: string; endpoint: string }> {
@@ -65,7 +66,7 @@ async function findPeer(
 }
 
 /** What went wrong between two nodes is tried again; what the other end refuses waits for a change there. */
-function asStorageError(error: TransferError): StorageError {
+export function asStorageError(error: TransferError): StorageError {
   const isRefused = ['refused', 'busy', 'not-ready'].includes(error.code);
   return new StorageError(isRefused ? 'not-ready' : 'failed', `could not fetch the Snapshot: ${error.message}`, {
     reason: isRefused ? 'SourceNotReady' : 'TransferFailed',

@@ -1,10 +1,12 @@
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { formatBytes } from '../../api/quantity.ts';
 import type { Storage } from '../../storage/context.ts';
+import { StorageError } from '../../storage/errors.ts';
 import { loadRecord } from '../../storage/records.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { bringUp } from '../../storage/volumes/bring-up.ts';
 import { createImage, restoreStagedImage } from '../../storage/volumes/create.ts';
+import { exportImage, removeExport } from '../../storage/volumes/export.ts';
 import { healReadOnly } from '../../storage/volumes/heal.ts';
 import { observeVolume } from '../../storage/volumes/observe.ts';
 import {
@@ -15,6 +17,8 @@ import {
 } from '../../storage/volumes/resize.ts';
 import { tune } from '../../storage/volumes/tune.ts';
 import type { Action } from './decide.ts';
+import { fill } from './fill.ts';
+import type { VolumeReconcilerOptions } from './options.ts';
 import type { Wish } from './wish.ts';
 
 /** What an action changed, for an Event. */
@@ -24,11 +28,15 @@ export interface Note {
   readonly text: string;
 }
 
-type ApplyOptions = Required<Pick<ResizeOptions, 'onProgress'>> & { readonly signal: AbortSignal };
+type ApplyOptions = Required<Pick<ResizeOptions, 'onProgress' | 'onlyWhenQuiet'>> & {
+  readonly signal: AbortSignal;
+  /** Told how much of the content of spec.source has come. */
+  readonly onBytes: (bytes: number) => void;
+};
 
 /** Carries out one step by one idempotent verb of storage. */
 export async function apply(
-  storage: Storage,
+  reconciler: VolumeReconcilerOptions,
   volume: LoopbackVolume,
   wish: Wish,
   action: Action,
@@ -36,11 +44,21 @@ export async function apply(
 ): Promise<Note> {
   const { uid, namespace = '', name, generation = 0 } = volume.metadata;
   const { signal } = options;
+  const { storage } = reconciler;
   switch (action.kind) {
     case 'create':
       await createImage(storage, { uid, namespace, name }, wish.sizeBytes);
-      await bringUp(storage, uid, wish.settings, signal);
-      return created(`made and mounted a sparse image of ${formatBytes(wish.sizeBytes)}`);
+      if (wish.settings.content === 'Empty') await bringUp(storage, uid, wish.settings, signal);
+      return created(`made a sparse image of ${formatBytes(wish.sizeBytes)}`);
+    case 'fill':
+      await fill(reconciler.content, volume, wish, options);
+      return created('the content of spec.source is in the volume, whole');
+    case 'export':
+      await exportImage(storage, uid, await exportTarget(reconciler, volume, action.file, signal), options);
+      return { reason: 'Exported', action: 'Export', text: `the image is exported to ${action.file}` };
+    case 'remove-export':
+      await removeExport(storage, uid, signal);
+      return { reason: 'Changed', action: 'Export', text: 'the exported file is removed' };
     case 'restore-image':
       await restoreImage(storage, uid);
       return created('made the image of an interrupted creation anew');
@@ -67,6 +85,19 @@ export async function apply(
     default:
       return action satisfies never;
   }
+}
+
+async function exportTarget(
+  { namespaces }: VolumeReconcilerOptions,
+  { metadata }: LoopbackVolume,
+  file: string,
+  signal: AbortSignal,
+) {
+  const namespace = await namespaces.get(metadata.namespace ?? '', { signal });
+  if (namespace !== undefined) return { file, namespaceUid: namespace.metadata.uid };
+  throw new StorageError('not-ready', `could not export: there is no namespace ${metadata.namespace}`, {
+    reason: 'ExportFailed',
+  });
 }
 
 function created(text: string): Note {

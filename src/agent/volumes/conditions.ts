@@ -24,6 +24,7 @@ export function conditionsOf(report: Report, previous: readonly Condition[]): Co
     ['Resized', resizedOf(report)],
     ['CapacityPressure', pressureOf(report, previous)],
     ['Damaged', damagedOf(report)],
+    ['Exported', exportedOf(report)],
     ['Reconciling', reconcilingOf(report)],
     ['Stalled', stalledOf(report)],
   ];
@@ -41,9 +42,12 @@ export function conditionsOf(report: Report, previous: readonly Condition[]): Co
 type Verdict = readonly [status: Condition['status'], reason: LoopbackVolumeReason, message: string];
 
 /** Usable as the spec wants it: a change of size that is under way or refused does not take that away. */
-function readyOf({ seen, wish, failure }: Report): Verdict {
+function readyOf({ seen, wish, failure, import: content }: Report): Verdict {
   if (seen === undefined)
     return ['Unknown', failure?.reason ?? 'CommandFailed', failure?.message ?? 'the volume can not be looked at'];
+  if (seen.record?.initialized === false && failure === undefined && content !== undefined) {
+    return ['False', 'Filling', 'the content of spec.source is coming; see status.import'];
+  }
   if (!wish.mounted && seen.tree === undefined && failure === undefined) {
     return ['True', 'Unmounted', 'unmounted as spec.mounted asks; the image is kept'];
   }
@@ -72,7 +76,8 @@ function mountedOf({ seen, wish, failure }: Report): Verdict | undefined {
 function resizedOf({ seen, wish, failure, resizeRefusal, progress }: Report): Verdict | undefined {
   if (resizeRefusal !== undefined) return ['False', resizeRefusal.reason, resizeRefusal.message];
   if (seen?.record === undefined || !seen.record.initialized) return undefined;
-  if (progress !== undefined) return ['False', reasonOf(progress), 'see status.progress'];
+  if (progress !== undefined && progress.operation !== 'Export')
+    return ['False', reasonOf(progress), 'see status.progress'];
   if (hasWantedSize(seen.record, seen, wish)) {
     const asked = wish.minimize === undefined ? 'the size of spec.size' : 'the size that spec.minimize asks for';
     return ['True', 'SizeReached', `the volume has ${asked}`];
@@ -92,8 +97,18 @@ function hasWantedSize({ resize, minimized }: VolumeRecord, { image, tree }: Vol
   return sizes.every((size) => size === wantedBytes);
 }
 
-function reasonOf({ operation }: Progress): 'Minimizing' | 'Shrinking' {
-  return operation === 'Minimize' ? 'Minimizing' : 'Shrinking';
+function reasonOf({ operation }: Progress) {
+  return ({ Minimize: 'Minimizing', Shrink: 'Shrinking', Export: 'Exporting' } as const)[operation];
+}
+
+function exportedOf({ seen, wish, exportRefusal, progress }: Report): Verdict | undefined {
+  if (seen === undefined || wish.exportFile === undefined) return undefined;
+  if (exportRefusal !== undefined) return ['False', exportRefusal.reason, exportRefusal.message];
+  if (seen.isExported && seen.record?.export?.file === wish.exportFile) {
+    return ['True', 'Exported', 'the file is whole and on disk; see status.export'];
+  }
+  const isRunning = progress?.operation === 'Export';
+  return ['False', 'Exporting', isRunning ? 'see status.progress' : 'written when the volume is filled and unmounted'];
 }
 
 function pressureOf({ usage, seen, hostPressure }: Report, previous: readonly Condition[]): Verdict | undefined {
@@ -126,13 +141,17 @@ function damagedOf({ seen, failure }: Report): Verdict | undefined {
   ];
 }
 
-function reconcilingOf({ failure, resizeRefusal, progress }: Report): Verdict | undefined {
-  const trouble = failure ?? resizeRefusal;
+function reconcilingOf(report: Report): Verdict | undefined {
+  const { failure, resizeRefusal, exportRefusal, progress, seen } = report;
+  const trouble = failure ?? resizeRefusal ?? exportRefusal;
   if (trouble?.mendedBy === 'time') return ['True', trouble.reason, trouble.message];
+  if (seen?.record?.initialized === false && report.import !== undefined) {
+    return ['True', 'Filling', 'see status.import'];
+  }
   return progress === undefined ? undefined : ['True', reasonOf(progress), 'see status.progress'];
 }
 
-function stalledOf({ failure, resizeRefusal }: Report): Verdict | undefined {
-  const trouble = [failure, resizeRefusal].find((refusal) => refusal?.mendedBy === 'person');
+function stalledOf({ failure, resizeRefusal, exportRefusal }: Report): Verdict | undefined {
+  const trouble = [failure, resizeRefusal, exportRefusal].find((refusal) => refusal?.mendedBy === 'person');
   return trouble === undefined ? undefined : ['True', trouble.reason, trouble.message];
 }

@@ -4,12 +4,16 @@ import type { TreeMount, VolumeObservation } from '../../storage/volumes/observe
 import { MIN_RESIZE_BYTES } from '../../storage/volumes/resize.ts';
 import { differences } from '../../storage/volumes/tune.ts';
 import type { Refusal as AnyRefusal } from '../refusal.ts';
+import { isExportDue, isExportOutdated, isMinimizedFirst, refuseFill } from './decide-transfer.ts';
+import type { TriedShrink } from './refused.ts';
 import type { Wish } from './wish.ts';
 
 export type Refusal = AnyRefusal<LoopbackVolumeReason>;
 
 export type Action =
   | { readonly kind: 'create' | 'restore-image' | 'bring-up' | 'bring-down' | 'heal' | 'tune' | 'rest' }
+  | { readonly kind: 'fill' | 'remove-export' }
+  | { readonly kind: 'export'; readonly file: string }
   | { readonly kind: 'resize'; readonly targetBytes: number }
   | { readonly kind: 'minimize'; readonly headroomBytes: number; readonly request: string }
   | { readonly kind: 'refuse'; readonly refusal: Refusal };
@@ -19,6 +23,8 @@ export interface Decision {
   readonly action: Action;
   /** A change of size that is not carried out, on a volume that is otherwise fine. */
   readonly resizeRefusal?: Refusal;
+  /** Why the image is not exported, on a volume that is otherwise fine. */
+  readonly exportRefusal?: Refusal;
 }
 
 /** What of the node matters for a volume. */
@@ -34,7 +40,9 @@ export interface Memory {
   /** Mount options that this kernel refused. */
   readonly refusedOptions: readonly string[];
   /** A shrink that was tried in vain and would be again. */
-  readonly refusedShrink: { readonly targetBytes: number; readonly message: string } | undefined;
+  readonly refusedShrink: TriedShrink | undefined;
+  /** Content that was tried in vain to get into a volume of this size, and would be again. */
+  readonly refusedFill: { readonly sizeBytes: number; readonly message: string } | undefined;
   /** The status names a filesystem: there has been data. */
   readonly hadData: boolean;
 }
@@ -43,11 +51,14 @@ export interface Memory {
 export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, memory: Memory): Decision {
   const missing = decideMissing(seen, host, memory);
   if (missing !== undefined) return { action: missing };
-  if (!wish.mounted && seen.record?.initialized === true) {
-    const isDown = seen.tree === undefined && seen.loops.length === 0 && !seen.strayDirectory;
-    return { action: { kind: isDown ? 'rest' : 'bring-down' } };
+  if (seen.record?.initialized === false && wish.settings.content === 'FromSource') {
+    const refusal = refuseFill(wish, seen, host, memory);
+    return { action: refusal === undefined ? { kind: 'fill' } : { kind: 'refuse', refusal } };
   }
+  if (isExportOutdated(wish, seen)) return { action: { kind: 'remove-export' } };
   const stranger = refuseStranger(seen);
+  const isPutAway = stranger !== undefined || !isMinimizedFirst(wish, seen, memory);
+  if (!wish.mounted && seen.record?.initialized === true && isPutAway) return decideUnmounted(wish, seen, host);
   if (stranger !== undefined) return { action: stranger };
   if (seen.tree === undefined || seen.strayDirectory) return { action: { kind: 'bring-up' } };
   return decideMounted({ wish, seen, tree: seen.tree, host, memory });
@@ -58,6 +69,16 @@ function decideMissing(seen: VolumeObservation, host: HostFacts, memory: Memory)
   if (seen.record === undefined) return decideWithoutRecord(seen, host, memory);
   if (seen.image !== undefined) return undefined;
   return seen.record.initialized ? refuse('BackingFileMissing', missingImage(seen.tree)) : { kind: 'restore-image' };
+}
+
+function decideUnmounted(wish: Wish, seen: VolumeObservation, host: HostFacts): Decision {
+  if (seen.tree !== undefined || seen.loops.length > 0 || seen.strayDirectory) {
+    return { action: { kind: 'bring-down' } };
+  }
+  if (wish.exportFile === undefined || !isExportDue(wish, seen)) return { action: { kind: 'rest' } };
+  if (host.pressure === undefined) return { action: { kind: 'export', file: wish.exportFile } };
+  const message = `the image is not copied: ${host.pressure}; free space on the node`;
+  return { action: { kind: 'rest' }, exportRefusal: { reason: 'HostPressure', message, mendedBy: 'time' } };
 }
 
 /** Is what is mounted this volume's image, whole and alone? Undefined if so, or if nothing is. */
@@ -139,10 +160,7 @@ function decideSize({ wish, seen, tree, host, memory }: Mounted): Decision {
   if (minimize !== undefined && done?.request !== minimize.request) {
     const refused = memory.refusedShrink;
     if (refused?.targetBytes !== wish.sizeBytes) return { action: { kind: 'minimize', ...minimize } };
-    return {
-      action: { kind: 'rest' },
-      resizeRefusal: { reason: 'ShrinkDoesNotFit', message: refused.message, mendedBy: 'person' },
-    };
+    return { action: { kind: 'rest' }, resizeRefusal: refusalOfShrink(refused) };
   }
   const targetBytes = minimize === undefined || done === undefined ? wish.sizeBytes : done.sizeBytes;
   // A minimizing that is no longer asked for is forgotten, so that the same wish is carried out when it comes again.
@@ -183,9 +201,13 @@ function refuseResize(targetBytes: number, nowBytes: number, host: HostFacts, me
     };
   }
   if (memory.refusedShrink?.targetBytes === targetBytes && targetBytes < nowBytes) {
-    return { reason: 'ShrinkDoesNotFit', message: memory.refusedShrink.message, mendedBy: 'person' };
+    return refusalOfShrink(memory.refusedShrink);
   }
   return undefined;
+}
+
+function refusalOfShrink({ reason, message }: TriedShrink): Refusal {
+  return { reason, message, mendedBy: reason === 'BusyVolume' ? 'time' : 'person' };
 }
 
 function refuse(reason: LoopbackVolumeReason, message: string, mendedBy: Refusal['mendedBy'] = 'person'): Action {

@@ -1,10 +1,12 @@
 import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { Namespace } from '../../kube/resource-types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
 import type { StatusWriter } from '../status-writer.ts';
+import type { ContentOptions } from './content.ts';
 import type { HostFacts } from './decide.ts';
 import type { PodsUsing } from './users.ts';
 
@@ -21,5 +23,7 @@ export interface VolumeReconcilerOptions {
   readonly clock: Clock;
   readonly hostFacts: (volume: LoopbackVolume) => HostFacts;
   readonly podsUsing: PodsUsing;
+  readonly content: ContentOptions;
+  readonly namespaces: ResourceClient<Namespace>;
   readonly onUsage: (volume: LoopbackVolume, usage: (Usage & { readonly sizeBytes: number }) | undefined) => void;
 }

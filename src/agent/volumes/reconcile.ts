@@ -1,4 +1,4 @@
-import { isTrue } from '../../api/conditions.ts';
+import { formatTime, isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { formatBytes, parseQuantity } from '../../api/quantity.ts';
 import { loopbackVolumeReasons } from '../../api/reasons.ts';
@@ -10,11 +10,12 @@ import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply } from './apply.ts';
-import { type Decision, decide, type Memory, type Refusal } from './decide.ts';
+import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
 import { finalize } from './finalize.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
-import { createProgress } from './progress.ts';
-import type { Report } from './report.ts';
+import { createImportProgress, createProgress } from './progress.ts';
+import type { Refused, RefusedShrink } from './refused.ts';
+import type { Import, Report } from './report.ts';
 import { statusOf } from './status.ts';
 import { type Wish, wishOf } from './wish.ts';
 
@@ -25,7 +26,7 @@ const MAX_STEPS = 10;
 export function createVolumeReconcile(
   options: VolumeReconcilerOptions,
 ): (key: string, signal: AbortSignal) => Promise<Outcome> {
-  const refusedShrinks = new Map<string, RefusedShrink>();
+  const refused: Refused = { shrinks: new Map(), fills: new Map() };
   return async (key, signal) => {
     const cached = options.cached(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -33,39 +34,31 @@ export function createVolumeReconcile(
       return settled;
     }
     const volume = options.writer.freshest(cached);
-    if (volume.metadata.deletionTimestamp === undefined)
-      return await new Pass(options, refusedShrinks, volume, signal).run();
-    refusedShrinks.delete(volume.metadata.uid);
+    if (volume.metadata.deletionTimestamp === undefined) return await new Pass(options, refused, volume, signal).run();
+    refused.shrinks.delete(volume.metadata.uid);
+    refused.fills.delete(volume.metadata.uid);
     return await finalize(options, volume, signal);
   };
 }
 
-/** A shrink that was tried in vain, and how full the volume was then: worth another try when data has gone. */
-interface RefusedShrink {
-  readonly targetBytes: number;
-  readonly message: string;
-  readonly usedBytes: number;
-}
-
 /** Less used than at the refusal by this part of the size makes another try worth its work. */
 const FREED_PART = 0.01;
+/** Until a volume that was written to is looked at again, to see whether it is quiet. */
+const BUSY_MS = 15_000;
 
 class Pass {
   readonly #options: VolumeReconcilerOptions;
-  readonly #refusedShrinks: Map<string, RefusedShrink>;
+  readonly #refused: Refused;
   readonly #volume: LoopbackVolume;
   readonly #signal: AbortSignal;
   readonly #wish: Wish;
   readonly #uid: string;
+  #exportRefusal: Refusal | undefined;
+  #import: Import | undefined;
 
-  constructor(
-    options: VolumeReconcilerOptions,
-    refusedShrinks: Map<string, RefusedShrink>,
-    volume: LoopbackVolume,
-    signal: AbortSignal,
-  ) {
+  constructor(options: VolumeReconcilerOptions, refused: Refused, volume: LoopbackVolume, signal: AbortSignal) {
     this.#options = options;
-    this.#refusedShrinks = refusedShrinks;
+    this.#refused = refused;
     this.#volume = volume;
     this.#signal = signal;
     this.#wish = wishOf(volume);
@@ -78,7 +71,9 @@ class Pass {
       for (let step = 0; step < MAX_STEPS; step++) {
         seen = await observeVolume(this.#options.storage, this.#uid);
         const decision = decide(this.#wish, seen, this.#options.hostFacts(this.#volume), await this.#memory(seen));
-        if (decision.action.kind === 'rest') return await this.#rest(seen, decision);
+        this.#exportRefusal ??= decision.exportRefusal;
+        if (decision.action.kind === 'rest' || this.#exportRefusal !== undefined)
+          return await this.#rest(seen, decision);
         if (decision.action.kind === 'refuse') return await this.#refuse(seen, decision.action.refusal);
         await this.#apply(decision, seen);
       }
@@ -92,46 +87,89 @@ class Pass {
     return {
       refusedOptions: this.#options.storage.refusedOptions.get(this.#uid) ?? [],
       refusedShrink: await this.#refusedShrink(seen),
+      refusedFill: this.#refused.fills.get(this.#uid),
       hadData: this.#volume.status.filesystemUUID !== undefined,
     };
   }
 
   async #refusedShrink(seen: VolumeObservation): Promise<RefusedShrink | undefined> {
-    const refused = this.#refusedShrinks.get(this.#uid);
+    const refused = this.#refused.shrinks.get(this.#uid);
     if (refused === undefined) return undefined;
+    if (refused.reason === 'BusyVolume') {
+      const sinceMs = this.#options.clock.now().getTime() - refused.triedAt.getTime();
+      return sinceMs < BUSY_MS ? refused : undefined;
+    }
     const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
     if (usedBytes > refused.usedBytes - FREED_PART * (seen.image?.sizeBytes ?? 0)) return refused;
-    this.#refusedShrinks.delete(this.#uid);
+    this.#refused.shrinks.delete(this.#uid);
     return undefined;
   }
 
   async #apply({ action }: Decision, seen: VolumeObservation): Promise<void> {
     this.#signal.throwIfAborted();
-    const progress = createProgress(action, this.#options.clock, async (entry) => {
-      const status = statusOf({ ...(await this.#report(seen, undefined)), progress: entry });
-      await this.#options.writer.write(this.#volume, status);
-    });
+    const { clock, events } = this.#options;
+    const progress = createProgress(action, clock, (entry) => this.#writeProgress(seen, { progress: entry }));
+    const filling = createImportProgress(clock, (entry) => this.#writeProgress(seen, { import: entry }));
+    const tried = this.#refused.shrinks.get(this.#uid);
+    let bytes = 0;
     try {
-      const note = await apply(this.#options.storage, this.#volume, this.#wish, action, {
+      const note = await apply(this.#options, this.#volume, this.#wish, action, {
         signal: this.#signal,
         onProgress: progress.on,
+        // What can be done beside a writer was done the first time.
+        onlyWhenQuiet: tried?.reason === 'BusyVolume' && tried.targetBytes === this.#targetOf(action),
+        onBytes(now) {
+          bytes = now;
+          filling.on(now);
+        },
       });
-      this.#refusedShrinks.delete(this.#uid);
-      this.#options.events.record(this.#volume, 'Normal', note.reason, note.action, note.text);
+      this.#refused.shrinks.delete(this.#uid);
+      if (action.kind === 'fill') {
+        this.#refused.fills.delete(this.#uid);
+        this.#import = { phase: 'Done', bytes, updatedAt: formatTime(clock.now()) };
+      }
+      events.record(this.#volume, 'Normal', note.reason, note.action, note.text);
     } catch (error) {
-      if (!(error instanceof StorageError) || error.reason !== 'ShrinkDoesNotFit') throw error;
-      const targetBytes = action.kind === 'resize' ? action.targetBytes : this.#wish.sizeBytes;
-      const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
-      this.#refusedShrinks.set(this.#uid, { targetBytes, message: error.message, usedBytes });
+      await this.#remember(action, seen, error);
     } finally {
-      await progress.end();
+      await Promise.all([progress.end(), filling.end()]);
     }
+  }
+
+  async #writeProgress(seen: VolumeObservation, entry: Pick<Report, 'progress' | 'import'>): Promise<void> {
+    const status = statusOf({ ...(await this.#report(seen, undefined)), ...entry });
+    await this.#options.writer.write(this.#volume, status);
+  }
+
+  /** Keeps in mind what would fail again, or does not concern the volume itself; throws anything else. */
+  async #remember(action: Action, seen: VolumeObservation, error: unknown): Promise<void> {
+    if (!(error instanceof StorageError) || this.#signal.aborted) throw error;
+    const { sizeBytes } = this.#wish;
+    if (error.reason === 'SourceDoesNotFit') {
+      this.#refused.fills.set(this.#uid, { sizeBytes, message: error.message });
+    } else if (error.reason === 'ShrinkDoesNotFit' || error.reason === 'BusyVolume') {
+      const { reason, message } = error;
+      const targetBytes = this.#targetOf(action);
+      const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
+      const triedAt = this.#options.clock.now();
+      this.#refused.shrinks.set(this.#uid, { targetBytes, reason, message, usedBytes, triedAt });
+    } else if (action.kind === 'export') {
+      const refusal = refusalOf(error, loopbackVolumeReasons);
+      const isPlain = refusal.reason === 'CommandFailed';
+      this.#exportRefusal = isPlain ? { ...refusal, reason: 'ExportFailed' } : refusal;
+    } else throw error;
+  }
+
+  /** The size that a refused shrink is known by. */
+  #targetOf(action: Action): number {
+    return action.kind === 'resize' ? action.targetBytes : this.#wish.sizeBytes;
   }
 
   async #rest(seen: VolumeObservation, { resizeRefusal }: Decision): Promise<Outcome> {
     await this.#write(seen, undefined, resizeRefusal);
     this.#tellRounding();
-    return resizeRefusal === undefined ? settled : outcomeOf(resizeRefusal);
+    const refusal = resizeRefusal ?? this.#exportRefusal;
+    return refusal === undefined ? settled : outcomeOf(refusal);
   }
 
   async #refuse(seen: VolumeObservation, refusal: Refusal): Promise<Outcome> {
@@ -168,7 +206,7 @@ class Pass {
       report.usage === undefined || sizeBytes === undefined ? undefined : { ...report.usage, sizeBytes },
     );
     await writer.write(this.#volume, statusOf({ ...report, resizeRefusal }));
-    const trouble = failure ?? resizeRefusal;
+    const trouble = failure ?? resizeRefusal ?? this.#exportRefusal;
     if (trouble !== undefined) events.record(this.#volume, 'Warning', trouble.reason, 'Reconcile', trouble.message);
   }
 
@@ -180,8 +218,11 @@ class Pass {
       seen,
       usage: await this.#usage(seen),
       failure,
+      exportRefusal: this.#exportRefusal,
+      import: this.#import,
       hostPressure: hostFacts(this.#volume).pressure,
       imagePath: storage.layout.imagePath(this.#uid),
+      exportsPath: storage.layout.exportsPath,
       now: clock.now(),
     };
   }

@@ -7,6 +7,9 @@ import type { Wish } from './wish.ts';
 
 export type Progress = NonNullable<LoopbackVolumeStatus['progress']>;
 
+/** How far the content of spec.source is. */
+export type Import = NonNullable<LoopbackVolumeStatus['import']>;
+
 /** Everything that a status is made of. */
 export interface Report {
   readonly volume: LoopbackVolume;
@@ -18,9 +21,14 @@ export interface Report {
   readonly failure?: Refusal | undefined;
   /** Why its size is not. */
   readonly resizeRefusal?: Refusal | undefined;
+  /** Why its image is not exported. */
+  readonly exportRefusal?: Refusal | undefined;
   readonly hostPressure: string | undefined;
+  /** Undefined: as it was said before, if it had come to its end. */
+  readonly import?: Import | undefined;
   readonly progress?: Progress | undefined;
   readonly imagePath: string;
+  readonly exportsPath: string;
   readonly now: Date;
 }
 

@@ -1,7 +1,8 @@
-import { findCondition, setCondition } from '../../api/conditions.ts';
+import { findCondition, formatTime, setCondition } from '../../api/conditions.ts';
 import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
 import { ownedByAgent } from '../../api/ownership.ts';
 import type { LoopbackVolumeReason } from '../../api/reasons.ts';
+import type { VolumeRecord } from '../../storage/records.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
 import { compressionOf } from '../../storage/volumes/mount-options.ts';
 import type { VolumeObservation } from '../../storage/volumes/observe.ts';
@@ -48,7 +49,16 @@ function figuresOf(report: Report, seen: VolumeObservation, previous: LoopbackVo
       record?.minimized === undefined
         ? undefined
         : { observedGeneration: record.minimized.generation, sizeBytes: record.minimized.sizeBytes },
+    import: report.import ?? (record?.initialized ? previous.import : undefined),
+    export: seen.isExported ? exportOf(record, report.exportsPath) : undefined,
   });
+}
+
+function exportOf(record: VolumeRecord | undefined, exportsPath: string): LoopbackVolumeStatus['export'] | undefined {
+  const { namespaceUid, file, done } = record?.export ?? {};
+  if (record === undefined || done === undefined) return undefined;
+  const exportedAt = formatTime(new Date(done.exportedAt));
+  return { ...done, file: `${exportsPath}/${namespaceUid}/${record.uid}/${file}`, exportedAt };
 }
 
 /** The figures written last, unless they moved enough to be worth a write. */

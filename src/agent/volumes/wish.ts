@@ -1,6 +1,6 @@
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { parseQuantity, roundUpToSector } from '../../api/quantity.ts';
-import type { VolumeSettings } from '../../storage/volumes/bring-up.ts';
+import type { VolumeSettings } from '../../storage/volumes/format.ts';
 
 /** What a spec asks of the node, in the units of storage. */
 export interface Wish {
@@ -9,6 +9,8 @@ export interface Wish {
   readonly sizeBytes: number;
   readonly mounted: boolean;
   readonly minimize: { readonly headroomBytes: number; readonly request: string } | undefined;
+  /** Name of the file to export the image to. */
+  readonly exportFile: string | undefined;
 }
 
 export function wishOf({ spec }: LoopbackVolume): Wish {
@@ -22,10 +24,12 @@ export function wishOf({ spec }: LoopbackVolume): Wish {
       compression: spec.compression,
       discard: spec.discard,
       durability: spec.durability,
+      content: spec.source === undefined ? 'Empty' : 'FromSource',
     },
     sizeBytes,
     mounted: spec.mounted,
     // Carried out once for each change of it or of size.
     minimize: headroomBytes === undefined ? undefined : { headroomBytes, request: `${headroomBytes} of ${sizeBytes}` },
+    exportFile: spec.export?.file,
   };
 }

@@ -16,6 +16,10 @@ export function snapshotKind(cluster: Cluster): PlacedKind<Snapshot> {
         const message = `there is no LoopbackVolume "${name}" in namespace ${metadata.namespace}; make it, or make the Snapshot anew with another spec.volumeRef`;
         return { kind: 'none', reason: 'VolumeNotFound', message };
       }
+      if (volume.metadata.deletionTimestamp !== undefined) {
+        const message = `LoopbackVolume "${name}" is being deleted; nothing is made in it any more`;
+        return { kind: 'none', reason: 'VolumeNotFound', message };
+      }
       const { nodeName } = volume.status;
       if (nodeName !== undefined) return { kind: 'node', nodeName };
       return {

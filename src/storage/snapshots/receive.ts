@@ -15,6 +15,7 @@ import type { Tree } from '../tree.ts';
 import { createSnapshot, type NewSnapshot } from './create.ts';
 import { mountReceiving, removeReceiving } from './receiving-mount.ts';
 import type { TreeIdentity } from './snapshot.ts';
+import { watchForStall } from './stall-watch.ts';
 
 /** How often the bytes of a transfer are looked at. */
 const LOOK_MS = 500;
@@ -99,7 +100,11 @@ async function findReceived(tree: Tree, path: string, expectedUUID: string | und
     .filter(({ receivedUUID }) => receivedUUID !== undefined);
   const received = whole.filter(({ receivedUUID }) => expectedUUID === undefined || receivedUUID === expectedUUID);
   if (received.length === 1 && received[0] !== undefined) return received[0];
-  throw new StorageError('failed', 'the stream ended, but what was received is not the whole subvolume', {
+  throw brokenOff();
+}
+
+function brokenOff(): StorageError {
+  return new StorageError('failed', 'the stream ended, but what was received is not the whole subvolume', {
     reason: 'TransferFailed',
   });
 }
@@ -171,7 +176,8 @@ export function receiveConfined(
   return async ({ path: stagingPath, subvolumeID }: Staging): Promise<void> => {
     const { summary, stream } = incoming;
     refuseTakenName(summary.name);
-    const run = createRun({ ...storage.options, signal });
+    using watch = watchForStall(() => stream.summary()?.bytes ?? 0);
+    const run = createRun({ ...storage.options, signal: AbortSignal.any([signal, watch.signal]) });
     let input: Readable = stream;
     if (summary.parentUuid !== undefined) {
       const alias = randomUUID();
@@ -183,9 +189,17 @@ export function receiveConfined(
     try {
       await receiveStream(run, { path, chroot: true }, input);
     } catch (error) {
+      if (watch.signal.aborted && !signal.aborted) {
+        throw new StorageError('failed', 'btrfs receive took nothing for 5 minutes and was ended', {
+          reason: 'TransferFailed',
+          cause: error,
+        });
+      }
       // Receive is killed when its input fails: that is the reason then.
       throw isOfReader(stream.errored) ? error : stream.errored;
     }
+    // NOTE: a receive whose input was cut between two commands may come to a good end before it is killed.
+    if (!stream.writableFinished) throw stream.errored ?? brokenOff();
   };
 }
 

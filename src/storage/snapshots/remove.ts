@@ -18,6 +18,8 @@ export async function removeSnapshot(tree: Tree, uid: string): Promise<'removed'
     ];
     if (there.length > 0) await tree.removeSubvolumes(there);
     await tree.removeDirectory(treeLayout.snapshotPath(uid));
+    // NOTE: this wakes the kernel's cleaner (BTRFS_IOC_SYNC); without it the space comes back with the next commit, up to 30 s later.
+    if (there.length > 0) await tree.sync();
     return there.length === 0 ? 'was gone already' : 'removed';
   });
 }

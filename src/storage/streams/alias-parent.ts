@@ -62,8 +62,12 @@ export function aliasParent(from: string, to: string): Transform {
   });
 }
 
-/** The command with the other parent and the checksum for it; as it is if it names something else. */
+/**
+ * The command with the other parent and the checksum for it; as it is if it names something else, or its checksum is wrong: nobody
+ * looked at that before, and receive has to find it.
+ */
 function renamed(command: Buffer, { from, to }: { readonly from: Buffer; readonly to: Buffer }): Buffer {
+  if (!withChecksum(Buffer.from(command)).equals(command)) return command;
   for (let at = COMMAND_HEADER_BYTES; at + ATTRIBUTE_HEADER_BYTES <= command.length; ) {
     const valueAt = at + ATTRIBUTE_HEADER_BYTES;
     const isParent = command.readUInt16LE(at) === attributes.clone_uuid.code;

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import {
   createStreamValidator,
   type StreamLimits,
@@ -22,14 +22,12 @@ export async function openIncoming(
   signal: AbortSignal,
 ): Promise<IncomingStream> {
   const stream = createStreamValidator(limits, signal);
-  source.on('error', (error) => stream.destroy(error));
-  stream.on('close', () => source.destroy());
+  // It may fail at any time, also in the same chunk that begins it: whoever reads it learns of it, and until then nobody listens.
+  stream.on('error', () => undefined);
   const begun = once(stream, 'begun');
-  source.pipe(stream);
+  pipeline(source, stream, () => undefined);
   await begun;
   const summary = stream.summary();
   if (summary === undefined) throw new Error('a stream without a first command has begun');
-  // Fails later, in the hands of who reads it: until then nobody listens.
-  stream.on('error', () => undefined);
   return { summary, stream };
 }

@@ -3,6 +3,7 @@ import { StorageError } from '../errors.ts';
 import { MadeNames } from './made-names.ts';
 import type { StreamCommand } from './stream-command.ts';
 import { refuse, StreamComplaint } from './stream-complaint.ts';
+import { STREAM_HEADER_BYTES } from './stream-format.ts';
 import { StreamParser } from './stream-parser.ts';
 import { applyRule, type Scene, type StreamPermissions, type StreamSubject, subjectOf } from './stream-rules.ts';
 
@@ -65,7 +66,9 @@ class Validator extends Transform implements StreamValidator {
   #lastByte: Buffer | undefined;
 
   constructor(limits: StreamLimits, signal: AbortSignal | undefined) {
-    super(signal === undefined ? {} : { signal });
+    // Nobody reads before `begun`: the longest first command has to fit.
+    const readableHighWaterMark = STREAM_HEADER_BYTES + limits.maxCommandBytes + 1;
+    super(signal === undefined ? { readableHighWaterMark } : { readableHighWaterMark, signal });
     this.#limits = limits;
     this.#parser = new StreamParser(limits.maxCommandBytes, (command) => this.#check(command));
   }

@@ -57,6 +57,7 @@ async function ownLoopOf(storage: Storage, { mount, loops }: VolumePlace): Promi
 
 /** Nobody is in the tree: what is mounted for receiving was left by a process that died. */
 async function withoutReceiving(storage: Storage, place: VolumePlace): Promise<VolumePlace> {
+  await removeReceiving(storage, storage.layout.receivingPath(place.uid));
   const prefix = join(storage.layout.volumesPath, RECEIVING_PREFIX);
   const left = place.otherMountPoints.filter((path) => path.startsWith(prefix));
   for (const path of left) await removeReceiving(storage, path);

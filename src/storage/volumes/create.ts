@@ -55,7 +55,9 @@ export async function restoreStagedImage(storage: Storage, record: VolumeRecord)
       await refuseExisting(layout.imagePath(record.uid));
       await rm(stagedPath, { force: true });
       const imageInode = await makeSparseFile(stagedPath, record.sizeBytes);
-      await saveRecord(layout, { ...record, imageInode });
+      // What was in the lost image is not in this one.
+      const { tree: _, ...blank } = record;
+      await saveRecord(layout, { ...blank, imageInode });
       await rename(stagedPath, layout.imagePath(record.uid));
       await syncDirectory(layout.imagesPath);
     }),

@@ -2,7 +2,7 @@ import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import { mountBtrfs, unmount } from '../../host/mount.ts';
 import { attempt, type Storage } from '../context.ts';
 import { isReadOnly } from '../tree-mount.ts';
-import type { VolumeSettings } from './bring-up.ts';
+import type { VolumeSettings } from './format.ts';
 import { mountOptions } from './mount-options.ts';
 import { HELD_ELSEWHERE, needsRestart } from './needs-restart.ts';
 import { observePlace } from './observe.ts';

@@ -1,5 +1,6 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { countDeviceErrors, liveDevices, readLabel } from '../../host/btrfs-sysfs.ts';
 import { type Owner, readFilesystemSize, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
@@ -52,15 +53,19 @@ export interface VolumePlace {
 
 /** What there is of one volume on this node; nothing of it is remembered. */
 export interface VolumeObservation extends Omit<VolumePlace, 'mount'> {
+  /** Of a volume that is whole: while it is being filled there is nothing to look at. */
   readonly tree: TreeMount | undefined;
+  /** The exported file that the record tells of is in its place, with its size. */
+  readonly isExported: boolean;
 }
 
 /** Reads everything about a volume; changes nothing. Looks at the mounted filesystem through commands only, as it may hang. */
 export async function observeVolume(storage: Storage, uid: string): Promise<VolumeObservation> {
   return await attempt('look at the volume', async () => {
     const { mount, ...place } = await observePlace(storage, uid);
-    const tree = mount && place.record ? await observeTree(storage, place.record, mount) : undefined;
-    return { ...place, tree };
+    const { record } = place;
+    const tree = mount && record?.initialized ? await observeTree(storage, record, mount) : undefined;
+    return { ...place, tree, isExported: await isExported(storage.layout, record) };
   });
 }
 
@@ -128,6 +133,13 @@ async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount)
     owner,
     deviceErrors,
   };
+}
+
+async function isExported(layout: Layout, record: VolumeRecord | undefined): Promise<boolean> {
+  const { namespaceUid, file, done } = record?.export ?? {};
+  if (record === undefined || namespaceUid === undefined || file === undefined || done === undefined) return false;
+  const stats = await statOrAbsent(join(layout.exportPath(namespaceUid, record.uid), file));
+  return stats?.size === done.sizeBytes;
 }
 
 function imageOf(stats: Stats): Image {

@@ -4,6 +4,7 @@ import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { removeRecord, syncDirectory } from '../records.ts';
 import { detachDeletedImage, takeDown } from './bring-down.ts';
+import { removeExported } from './export.ts';
 import type { VolumePlace } from './observe.ts';
 
 /**
@@ -22,6 +23,7 @@ export async function removeVolume(
       const { layout } = storage;
       const before = await takeDown(storage, run, uid);
       const { record, image } = before;
+      if (record !== undefined) await removeExported(storage, run, record);
       await refuseForeignImage(storage, before);
       await detachDeletedImage(storage, run, before);
       await rm(layout.stagedImagePath(uid), { force: true });

@@ -4,11 +4,13 @@ import type { Run } from '../../host/command.ts';
 import { readFilesystemSize, syncFile, truncateFile } from '../../host/coreutils.ts';
 import { readLoopCapacity, setLoopCapacity } from '../../host/losetup.ts';
 import { observeSpace } from '../../host/space-info.ts';
-import { compactFilesystem, spaceNeeded } from '../compact.ts';
+import { type CompactResult, compactFilesystem, scratchBytes, spaceNeeded } from '../compact.ts';
+import { isWrittenTo } from '../compact-observe.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { saveRecord, type VolumeRecord } from '../records.ts';
 import { type Image, observeVolume, type TreeMount } from './observe.ts';
+import { doesNotFit, isBusy } from './resize-refusal.ts';
 
 /** The kernel refuses a size below this, up or down (fs/btrfs/ioctl.c, btrfs_ioctl_resize). */
 export const MIN_RESIZE_BYTES = 256 * 1024 * 1024;
@@ -25,6 +27,8 @@ export interface ResizeOptions {
   readonly onProgress?: (progress: ResizeProgress) => void;
   /** The request of the minimizing that the size belongs to; a record of any other is forgotten. */
   readonly minimizeRequest?: string | undefined;
+  /** Nothing is moved while files are written: what can be done beside a writer was done before. */
+  readonly onlyWhenQuiet?: boolean;
 }
 
 export interface MinimizeRequest {
@@ -39,8 +43,8 @@ export interface MinimizeRequest {
 
 /**
  * Image, loop device and filesystem have this size; online, journalled, from whatever an interrupted resize left (rule 6).
- * The file is never smaller than the filesystem. Throws `out-of-space` (ShrinkDoesNotFit) when the data doesn't fit:
- * then the size is what it was.
+ * The file is never smaller than the filesystem. Throws `out-of-space` (ShrinkDoesNotFit) when the data doesn't fit: then the
+ * size is what it was; and `in-use` (BusyVolume) when the rest has to wait until nobody writes: what was reached is kept.
  */
 export async function resizeVolume(
   storage: Storage,
@@ -52,6 +56,7 @@ export async function resizeVolume(
     const { minimized, ...others } = work.record;
     const belongs = minimized !== undefined && minimized.request === options.minimizeRequest;
     const record = belongs ? { ...others, minimized } : others;
+    if (targetBytes < work.tree.filesystemSizeBytes) await refuseWhileWritten(work, options);
     await saveRecord(storage.layout, withIntent(work, targetBytes));
     if (targetBytes >= work.tree.filesystemSizeBytes) await grow(work, targetBytes);
     else await shrinkOrGrowBack(storage, work, targetBytes, options);
@@ -61,7 +66,7 @@ export async function resizeVolume(
 
 /**
  * The volume is as large as its data and the headroom need, at least 256 MiB and at most its limit, and the record says
- * for which request. Interrupted, it goes on with what was reached.
+ * for which request. Interrupted, it goes on with what was reached. Throws as resizeVolume does.
  */
 export async function minimizeVolume(
   storage: Storage,
@@ -70,15 +75,19 @@ export async function minimizeVolume(
   options: ResizeOptions = {},
 ): Promise<void> {
   await withMounted(storage, uid, 'minimize the volume', options.signal, async (work) => {
+    await refuseWhileWritten(work, options);
     await syncFilesystem(work.run, work.tree.path);
     const { neededBytes } = await spaceNeeded(targetOf(work));
     const ideal = Math.min(Math.max(neededBytes + wish.headroomBytes, MIN_RESIZE_BYTES), wish.limitBytes);
     const targetBytes = Math.ceil(ideal / SECTOR_BYTES) * SECTOR_BYTES;
     await saveRecord(storage.layout, withIntent(work, targetBytes));
     if (targetBytes >= work.tree.filesystemSizeBytes) await grow(work, targetBytes);
-    else if ((await shrinkFilesystem(work, targetBytes, options)) > wish.limitBytes) {
-      await settle(storage, work, work.record);
-      throw doesNotFit(neededBytes, wish.limitBytes);
+    else {
+      const { sizeBytes, outcome } = await shrinkFilesystem(work, targetBytes, options);
+      if (outcome === 'held-up' || sizeBytes > wish.limitBytes) {
+        await settle(storage, work, work.record);
+        throw outcome === 'held-up' ? isBusy() : doesNotFit(neededBytes, wish.limitBytes);
+      }
     }
     const { request, generation } = wish;
     await settle(storage, work, { ...work.record, minimized: { request, generation, sizeBytes: targetBytes } });
@@ -141,41 +150,64 @@ async function shrinkOrGrowBack(
   const { run, tree, record } = work;
   const space = await observeSpace(record.filesystemUUID, tree.filesystemSizeBytes);
   const mayFit = space === undefined || space.usedBytes <= targetBytes;
-  const reachedBytes = mayFit ? await shrinkFilesystem(work, targetBytes, options) : undefined;
-  if (reachedBytes !== undefined && reachedBytes <= targetBytes) return;
-  if (reachedBytes !== undefined && reachedBytes < tree.filesystemSizeBytes) {
+  const reached = mayFit ? await shrinkFilesystem(work, targetBytes, { ...options, exact: true }) : undefined;
+  if (reached !== undefined && reached.sizeBytes <= targetBytes) return;
+  const { neededBytes } = await spaceNeeded(targetOf(work));
+  if (reached !== undefined && neededBytes <= targetBytes && (await isHeldUp(work, reached))) {
+    await settle(storage, work, record);
+    throw isBusy();
+  }
+  if (reached !== undefined && reached.sizeBytes < tree.filesystemSizeBytes) {
     await resizeFilesystem(run, tree.path, tree.filesystemSizeBytes);
   }
-  const { resize: _, ...unchanged } = record;
-  await saveRecord(storage.layout, unchanged);
-  const { neededBytes } = await spaceNeeded(targetOf(work));
-  throw doesNotFit(Math.max(neededBytes, reachedBytes ?? 0), targetBytes);
+  await settle(storage, work, record);
+  throw doesNotFit(Math.max(neededBytes, reached?.sizeBytes ?? 0), targetBytes);
 }
 
-function doesNotFit(neededBytes: number, targetBytes: number): StorageError {
-  const needed = toMebibytes(neededBytes);
-  return new StorageError(
-    'out-of-space',
-    `the data needs about ${needed}Mi and does not fit into ${toMebibytes(targetBytes)}Mi; delete data, or ask for more`,
-    { reason: 'ShrinkDoesNotFit' },
-  );
+/** What is not possible beside a writer is only known not to be possible when nobody writes. */
+async function isHeldUp(work: Work, { outcome }: CompactResult): Promise<boolean> {
+  return outcome === 'held-up' || (await isWrittenTo(targetOf(work)));
+}
+
+async function refuseWhileWritten(work: Work, { onlyWhenQuiet }: ResizeOptions): Promise<void> {
+  if (onlyWhenQuiet && (await isWrittenTo(targetOf(work)))) throw isBusy();
 }
 
 /**
- * The filesystem is as near to the target as its data allows, and durably so; returns its real size in bytes. The kernel's
+ * The filesystem is as near to the target as its data and those who write allow, and durably so; returns its real size. The kernel's
  * own resize only cuts off what is empty: where it finds no place for a chunk of metadata beyond the new end, it aborts the
  * transaction and the filesystem turns read-only (6.18).
  */
-async function shrinkFilesystem(work: Work, targetBytes: number, options: ResizeOptions): Promise<number> {
+async function shrinkFilesystem(
+  work: Work,
+  targetBytes: number,
+  options: ResizeOptions & { readonly exact?: boolean },
+): Promise<CompactResult> {
   const { run, tree } = work;
-  await compactFilesystem({
+  await extendCapacity(work);
+  const result = await compactFilesystem({
     ...targetOf(work),
     stopAtBytes: targetBytes,
+    exact: options.exact ?? false,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
   await syncFilesystem(run, tree.path);
-  return await readFilesystemSize(run, tree.path);
+  return { ...result, sizeBytes: await readFilesystemSize(run, tree.path) };
+}
+
+/**
+ * Moving chunks takes metadata, and where nearly all is allocated to data there is no place for any: then file and device are
+ * longer than the filesystem meanwhile. The file's new length is on disk before the filesystem relies on it.
+ */
+async function extendCapacity({ run, record, imagePath, tree }: Work): Promise<void> {
+  const sizeBytes = tree.filesystemSizeBytes;
+  const space = await observeSpace(record.filesystemUUID, sizeBytes);
+  const scratch = scratchBytes(sizeBytes);
+  if (space === undefined || space.unallocatedBytes >= scratch || tree.capacityBytes >= sizeBytes + scratch) return;
+  await truncateFile(run, imagePath, sizeBytes + scratch);
+  await syncFile(run, imagePath);
+  await setLoopCapacity(run, tree.loopPath);
 }
 
 /**
@@ -204,8 +236,4 @@ async function settle(storage: Storage, { run, imagePath, tree }: Work, record: 
     ...(minimized === undefined ? {} : { minimized: { ...minimized, sizeBytes } }),
     sizeBytes,
   });
-}
-
-function toMebibytes(bytes: number): number {
-  return Math.ceil(bytes / 1024 ** 2);
 }

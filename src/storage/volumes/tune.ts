@@ -3,7 +3,7 @@ import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
 import { isInvalidMount, remount } from '../../host/mount.ts';
 import { attempt, type Storage } from '../context.ts';
-import type { VolumeSettings } from './bring-up.ts';
+import type { VolumeSettings } from './format.ts';
 import { isBestEffort, missingOptions, mountOptions } from './mount-options.ts';
 import { observeVolume, type TreeMount } from './observe.ts';
 

@@ -3,7 +3,10 @@ import path from 'node:path';
 import { commandPathWith } from './store.ts';
 
 /** Everything that storage runs on a volume. */
-const TOOLS = ['losetup', 'mkfs.btrfs', 'mount', 'umount', 'btrfs', 'chattr', 'install', 'truncate', 'sync', 'blkid'];
+const TOOLS = [
+  ...['losetup', 'mkfs.btrfs', 'mount', 'umount', 'btrfs', 'chattr', 'install', 'truncate', 'sync', 'blkid'],
+  ...['cp', 'mv', 'btrfstune'],
+];
 
 /** What goes wrong: `before` the command has done anything, or `after` it has done everything. */
 export type Fault = 'before' | 'after';

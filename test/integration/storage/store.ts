@@ -6,8 +6,9 @@ import type { Command } from '../../../src/host/command.ts';
 import { createStorage, type StorageOptions } from '../../../src/storage/context.ts';
 import { loadRecord, type VolumeRecord } from '../../../src/storage/records.ts';
 import { openRoot } from '../../../src/storage/root.ts';
-import { bringUp, type VolumeSettings } from '../../../src/storage/volumes/bring-up.ts';
+import { bringUp } from '../../../src/storage/volumes/bring-up.ts';
 import { createImage } from '../../../src/storage/volumes/create.ts';
+import type { VolumeSettings } from '../../../src/storage/volumes/format.ts';
 import { removeLeftovers } from '../../cluster/host-leftovers.ts';
 
 export const MiB = 1024 * 1024;
@@ -20,6 +21,7 @@ export const SETTINGS: VolumeSettings = {
   compression: 'zstd:3',
   discard: 'Async',
   durability: 'Full',
+  content: 'Empty',
 };
 
 const COMMAND_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** So many of the newest files stay, so that the volume does not fill up. */
 const KEPT = 100;
 const PAUSE_MS = 5;
-/** How long it goes on trying when there is no space. */
-const PATIENCE_MS = 10_000;
+/** How long it goes on trying when there is no space: a shrink looks and thinks while it has closed the end, slowly on a slow machine. */
+const PATIENCE_MS = 60_000;
 
 const [dir = '', acknowledgedPath = ''] = process.argv.slice(2);
 let stopped = false;

@@ -12,6 +12,9 @@ export interface Writer extends AsyncDisposable {
   writes(more: number): Promise<void>;
   /** How often it was told that there is no space, and tried again. */
   refused(): number;
+  /** It does nothing until it is resumed. */
+  pause(): void;
+  resume(): void;
   /** Ends it in order, and throws if it had failed before. */
   stop(): Promise<void>;
   /** Names of files that are not as they were acknowledged, in a volume whose data is at `dataPath` now. */
@@ -43,13 +46,15 @@ export function startWriter(options: {
       const enough = lines().length + more;
       await waitFor(() => lines().length >= enough, {
         what: `${more} more files of the writer`,
-        timeoutMs: 20_000,
+        timeoutMs: 90_000,
         giveUp() {
           if (!child.running) throw failed();
         },
       });
     },
     refused: () => child.log().match(/^no space$/gm)?.length ?? 0,
+    pause: () => child.kill('SIGSTOP'),
+    resume: () => child.kill('SIGCONT'),
     async stop() {
       if (!child.running) throw failed();
       const { code } = await child.end();

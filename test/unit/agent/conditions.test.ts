@@ -21,6 +21,15 @@ const readOnly = { seen: mountedSeen({ tree: treeOf({ readOnly: true }) }) };
 const half = { seen: mountedSeen({ record: recordOf({ resize: { fromBytes: GIB, toBytes: 2 * GIB } }) }) };
 const small = { request: 'r1', generation: 1, sizeBytes: GIB };
 
+const filling = downSeen({ record: recordOf({ initialized: false }) });
+const tooSmall = { reason: 'SourceDoesNotFit', message: 'raise spec.size', mendedBy: 'person' } as const;
+const exporting = { wish: wishWith({ mounted: false, exportFile: 'base.img' }) };
+const done = { sizeBytes: GIB, sha256: 'd', filesystemUUID: 'u', exportedAt: '2026-01-01T00:00:00.000Z' };
+const exported = {
+  record: recordOf({ export: { namespaceUid: 'n', file: 'base.img', done } }),
+  isExported: true,
+};
+
 interface Row {
   readonly title: string;
   readonly parts: Partial<Report>;
@@ -35,6 +44,33 @@ const rows: readonly Row[] = [
     title: 'A12 an unmounted one, as asked',
     parts: { ...unmounted, ...down },
     conditions: 'Ready=True/Unmounted Mounted=False/Unmounted Resized=True/SizeReached',
+  },
+  {
+    title: 'C11 one that is being filled',
+    parts: { seen: filling, usage: undefined, import: { phase: 'Receiving', bytes: 1 } },
+    conditions: 'Ready=False/Filling Mounted=False/Mounting Reconciling=True/Filling',
+  },
+  {
+    title: 'C11 one whose source does not fit',
+    parts: { seen: filling, usage: undefined, failure: tooSmall },
+    conditions: 'Ready=False/SourceDoesNotFit Mounted=False/SourceDoesNotFit Stalled=True/SourceDoesNotFit',
+  },
+  {
+    title: 'one that is exported',
+    parts: { ...exporting, seen: downSeen(exported), usage: undefined },
+    conditions: 'Ready=True/Unmounted Mounted=False/Unmounted Resized=True/SizeReached Exported=True/Exported',
+  },
+  {
+    title: 'one that is being exported',
+    parts: { ...exporting, ...down, progress: { ...progress, operation: 'Export' } },
+    conditions:
+      'Ready=True/Unmounted Mounted=False/Unmounted Resized=True/SizeReached Exported=False/Exporting Reconciling=True/Exporting',
+  },
+  {
+    title: 'one that is not exported, for now',
+    parts: { ...exporting, ...down, exportRefusal: { ...time, reason: 'ExportFailed' } },
+    conditions:
+      'Ready=True/Unmounted Mounted=False/Unmounted Resized=True/SizeReached Exported=False/ExportFailed Reconciling=True/ExportFailed',
   },
   {
     title: 'one that can not be unmounted',

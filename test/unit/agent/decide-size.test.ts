@@ -89,7 +89,12 @@ describe('decide: sizes', () => {
 });
 
 describe('decide: sizes that are refused', () => {
-  const refusedShrink = { targetBytes: GIB / 2, message: 'the data needs about 700Mi' };
+  const refusedShrink = {
+    targetBytes: GIB / 2,
+    reason: 'ShrinkDoesNotFit',
+    message: 'the data needs about 700Mi',
+  } as const;
+  const busy = { targetBytes: GIB / 2, reason: 'BusyVolume', message: 'the volume is being written to' } as const;
   const pressure = { pressure: "less than 10 % of the node's file system is free" };
   const rows: readonly (readonly [title: string, world: World, reason: string, mendedBy: string, says: RegExp])[] = [
     [
@@ -134,6 +139,20 @@ describe('decide: sizes that are refused', () => {
       'ShrinkDoesNotFit',
       'person',
       /about 700Mi/,
+    ],
+    [
+      'a shrink that waits for a quiet moment',
+      { wish: { sizeBytes: GIB / 2 }, memory: { refusedShrink: busy } },
+      'BusyVolume',
+      'time',
+      /written to/,
+    ],
+    [
+      'a minimizing that waits for a quiet moment',
+      { wish: { minimize }, memory: { refusedShrink: { ...busy, targetBytes: GIB } } },
+      'BusyVolume',
+      'time',
+      /written to/,
     ],
   ];
   it.each(rows)('%s', (_, world, reason, mendedBy, says) => {

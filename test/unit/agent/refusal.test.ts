@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { judge } from '../../../src/agent/judge.ts';
 import { isRetried, outcomeOf, refusalOf } from '../../../src/agent/refusal.ts';
 import { loopbackVolumeReasons } from '../../../src/api/reasons.ts';
+import { snapshotReasons } from '../../../src/api/reasons-snapshot.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { StorageError, type StorageErrorCode } from '../../../src/storage/errors.ts';
 
@@ -24,6 +25,20 @@ describe('refusalOf', () => {
       message: 'could not do it',
       mendedBy,
     });
+  });
+
+  it.each([
+    ['refused', 'DownloadRefused', 'person', 60_000],
+    ['refused', 'StreamRefused', 'person', 60_000],
+    ['damaged', 'ChecksumMismatch', 'person', 60_000],
+    ['not-ready', 'FileNotFound', 'time', 15_000],
+    ['not-ready', 'ParentMissing', 'time', 15_000],
+  ] as const)('refusalOf: content that is %s (%s) is mended by %s, and looked at again after %i ms', (...row) => {
+    const [code, reason, mendedBy, afterMs] = row;
+    const refusal = refusalOf(failed(code, reason), snapshotReasons);
+    expect(refusal).toMatchObject({ reason, mendedBy });
+    expect(outcomeOf(refusal)).toMatchObject({ kind: 'waiting', afterMs });
+    expect(isRetried(failed(code, reason))).toBe(false);
   });
 
   it.each([undefined, 'SomethingElse', 'toString', 'constructor'])(

@@ -38,7 +38,13 @@ describe('wishOf', () => {
       mounted: false,
     };
     const { mounted, settings: wanted } = wishOf(volumeOf({ spec }));
-    expect({ ...wanted, mounted }).toEqual(spec);
+    expect({ ...wanted, mounted }).toEqual({ ...spec, content: 'Empty' });
+  });
+
+  it('a source and an export are asked for by name', () => {
+    const source = { snapshotRef: { name: 'base' } };
+    const wish = wishOf(volumeOf({ spec: { source, export: { file: 'base.img' } } }));
+    expect([wish.settings.content, wish.exportFile]).toEqual(['FromSource', 'base.img']);
   });
 
   describe('minimize', () => {

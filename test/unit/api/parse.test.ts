@@ -36,14 +36,14 @@ test('parseLoopbackVolume: applies every default', () => {
 test('parseLoopbackVolume: drops what a newer version may have added, at any depth', () => {
   const raw = {
     metadata: { ...metadata, managedFields: [{ manager: 'kubectl' }] },
-    spec: { size: 1073741824, source: { empty: {} }, owner: { uid: 5, umask: '022' } },
+    spec: { size: 1073741824, encryption: { key: {} }, owner: { uid: 5, umask: '022' } },
     status: { nodeName: 'a', exported: true, conditions: [{ ...condition('Ready'), severity: 'Info' }] },
     extra: 1,
   };
   const volume = parseLoopbackVolume(raw);
   expect(Object.keys(volume)).toEqual(['apiVersion', 'kind', 'metadata', 'spec', 'status']);
   expect(volume.metadata).toEqual(metadata);
-  expect(volume.spec).not.toHaveProperty('source');
+  expect(volume.spec).not.toHaveProperty('encryption');
   expect(volume.spec.owner).toEqual({ uid: 5, gid: 0, mode: '0755' });
   expect(volume.status).toEqual({ nodeName: 'a', conditions: [condition('Ready')] });
 });

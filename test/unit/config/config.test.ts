@@ -35,6 +35,14 @@ describe('loadConfig', () => {
       transferAdvertiseHost: undefined,
       transferConcurrency: 4,
       transferIdleSeconds: 30,
+      downloadAllowedPrefixes: [],
+      downloadMaxBytes: 64 * 2 ** 30,
+      downloadIdleSeconds: 30,
+      downloadCaFile: undefined,
+      downloadAllowPrivateAddresses: 'Off',
+      streamAllowDeviceNodes: 'Off',
+      streamAllowSetuid: 'Off',
+      imageSources: 'Off',
     });
   });
 
@@ -78,6 +86,11 @@ describe('loadConfig', () => {
     [['--lease-seconds=2', '--renew-seconds=0.5'], { leaseSeconds: 2, renewSeconds: 0.5 }],
     [['--health-address=[::1]:0'], { healthAddress: '[::1]:0' }],
     [['--root=/mnt/disk 1/x'], { root: '/mnt/disk 1/x' }],
+    [['--download-max-bytes=1Gi'], { downloadMaxBytes: 2 ** 30 }],
+    [
+      ['--download-allowed-prefixes=https://a.example/x, https://b.example:8443'],
+      { downloadAllowedPrefixes: [new URL('https://a.example/x'), new URL('https://b.example:8443/')] },
+    ],
   ])('reads %j', (args, values) => {
     expect(agent(args)).toMatchObject(values);
   });
@@ -103,6 +116,12 @@ describe('loadConfig', () => {
     [['--health-address=8081'], '--health-address: "8081" is not allowed: give host:port'],
     [['--command-path=bin'], '--command-path: "bin" is not allowed: give absolute directories separated by colons'],
     [['--renew-seconds=30'], '--renew-seconds: "30" is not allowed: give half of --lease-seconds 40 at most'],
+    [
+      ['--download-allowed-prefixes=http://a.example/'],
+      '--download-allowed-prefixes: "http://a.example/" is not allowed: give https addresses without credentials',
+    ],
+    [['--download-allowed-prefixes=https://u:p@a.example/'], 'is not allowed: give https addresses'],
+    [['--download-max-bytes=much'], '--download-max-bytes: "much" is not allowed: give a quantity such as 2Gi'],
     [['--no-such-flag'], "Unknown option '--no-such-flag'; --help lists the flags"],
     [['--root'], "Option '--root <value>' argument missing; --help lists the flags"],
     [['positional'], "Unexpected argument 'positional'"],

@@ -49,8 +49,13 @@ describe('blkid', () => {
 describe('superblock', () => {
   const block = fixture('mkfs.btrfs-6.2-superblock');
 
-  it('A23 parseSuperblock: tells UUID and size', () => {
-    expect(parseSuperblock(block)).toEqual({ filesystemUUID: FILESYSTEM_UUID, totalBytes: 256 * MIB });
+  it('A23 parseSuperblock: tells UUID, size, number of devices, and whether it is a seed', () => {
+    const plain = { filesystemUUID: FILESYSTEM_UUID, totalBytes: 256 * MIB, deviceCount: 1, isSeed: false };
+    expect(parseSuperblock(block)).toEqual(plain);
+    const seed = Buffer.from(block);
+    seed.writeBigUInt64LE(2n ** 32n, 0x38);
+    seed.writeBigUInt64LE(3n, 0x88);
+    expect(parseSuperblock(seed)).toEqual({ ...plain, deviceCount: 3, isSeed: true });
   });
 
   it.each([

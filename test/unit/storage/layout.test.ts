@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Layout, layoutOf } from '../../../src/storage/layout.ts';
+import { type Layout, layoutOf, treeLayout } from '../../../src/storage/layout.ts';
 import { UID } from '../../builders/observations.ts';
 
 const ROOT = '/var/lib/btrfs-operator';
@@ -8,7 +8,7 @@ const layout = layoutOf(ROOT);
 
 /** Everything in the layout that makes a path of a uid. */
 const ofUid = Object.entries(layout).filter(
-  (entry): entry is [keyof Layout, (uid: string) => string] => typeof entry[1] === 'function',
+  (entry): entry is [keyof Layout, (uid: string, other: string) => string] => typeof entry[1] === 'function',
 );
 
 describe('layoutOf', () => {
@@ -21,10 +21,10 @@ describe('layoutOf', () => {
   });
 
   it('D18 no two things share a place, and each lies below its area', () => {
-    const paths = ofUid.map(([, pathOf]) => pathOf(UID));
+    const paths = ofUid.map(([, pathOf]) => pathOf(UID, UID));
     expect(ofUid.length).toBeGreaterThan(5);
     expect(new Set(paths).size).toBe(paths.length);
-    const areas = [layout.imagesPath, layout.recordsPath, layout.volumesPath];
+    const areas = [layout.imagesPath, layout.recordsPath, layout.volumesPath, layout.exportsPath];
     expect(paths.filter((one) => !areas.some((area) => one.startsWith(`${area}/`)))).toEqual([]);
     expect(paths.map((one) => path.normalize(one))).toEqual(paths);
   });
@@ -49,7 +49,9 @@ describe('layoutOf', () => {
     ['digits of another script', UID.replace('3', '３')],
   ];
   it.each(traversals)('D18 makes no path of %s', (_, uid) => {
-    for (const [, pathOf] of ofUid) expect(() => pathOf(uid)).toThrow(TypeError);
+    for (const [, pathOf] of ofUid) expect(() => pathOf(uid, UID)).toThrow(TypeError);
+    expect(() => layout.exportPath(UID, uid)).toThrow(TypeError);
+    for (const pathOf of Object.values(treeLayout)) expect(() => pathOf(uid)).toThrow(TypeError);
   });
 
   it('D18 quotes what it refuses', () => expect(() => layout.imagePath('..\n')).toThrow('not a uid: "..\\n"'));

@@ -1,0 +1,65 @@
+import type { Download } from '../../api/download.ts';
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
+import { StorageError } from '../../storage/errors.ts';
+import { openImportFile } from '../../storage/imports.ts';
+import { bringUp } from '../../storage/volumes/bring-up.ts';
+import { fillVolume, resizeUnfilled } from '../../storage/volumes/fill.ts';
+import { type ImageSource, importImage } from '../../storage/volumes/import-image.ts';
+import { observePlace } from '../../storage/volumes/observe.ts';
+import { type ContentOptions, type FillOptions, withContent } from './content.ts';
+import type { Wish } from './wish.ts';
+
+/** The volume has the content of spec.source, whole, or nothing of it. Throws `not-ready` with a reason while that is not there. */
+export async function fill(
+  options: ContentOptions,
+  volume: LoopbackVolume,
+  wish: Wish,
+  fillOptions: FillOptions,
+): Promise<void> {
+  const { uid } = volume.metadata;
+  const { storage } = options;
+  const { settings, sizeBytes } = wish;
+  const { signal } = fillOptions;
+  const { image } = volume.spec.source ?? {};
+  if (image !== undefined) {
+    await withImage(options, volume, image, fillOptions, (source) =>
+      importImage(storage, uid, source, { settings, sizeBytes, ...fillOptions }),
+    );
+    return;
+  }
+  await withContent(options, volume, fillOptions, async (content) => {
+    if ((await observePlace(storage, uid)).image?.sizeBytes !== sizeBytes) {
+      await resizeUnfilled(storage, uid, sizeBytes, signal);
+    }
+    await bringUp(storage, uid, settings, signal);
+    await fillVolume(storage, uid, { owner: settings.owner, content }, signal);
+  });
+}
+
+async function withImage(
+  { storage, openContent, imageSources }: ContentOptions,
+  { metadata: { namespace = '' } }: LoopbackVolume,
+  wanted: Download,
+  { signal }: FillOptions,
+  use: (source: ImageSource) => Promise<void>,
+): Promise<void> {
+  if (imageSources === 'Off') {
+    throw new StorageError(
+      'refused',
+      'images from outside are not allowed on this node; its administrator may allow them with --image-sources=On',
+      { reason: 'ImageRefused' },
+    );
+  }
+  if (wanted.file === undefined) {
+    const { stream } = await openContent(namespace, wanted, signal);
+    try {
+      await use({ stream });
+    } finally {
+      stream.destroy();
+    }
+    return;
+  }
+  const { file, path } = await openImportFile(storage.layout, namespace, wanted.file);
+  await file.close();
+  await use({ path, sha256: wanted.sha256 });
+}

@@ -1,0 +1,31 @@
+import { CommandError } from '../../host/command.ts';
+import { StorageError } from '../errors.ts';
+
+/** What the volume or the node, not the stream, is to blame for. */
+const ELSEWHERE = /Read-only file system|Input\/output error|Cannot allocate memory/;
+
+/**
+ * What `btrfs receive` fails with, of a stream that the validator let pass: a checksum that is wrong, or a command that does not fit
+ * what is there. Code `damaged`, reason `StreamRefused`; for a volume that is full `out-of-space`, `OutOfSpace`; every other error as
+ * it is.
+ */
+export function streamComplaintOf(error: unknown): unknown {
+  if (!(error instanceof CommandError)) return error;
+  const { exitCode, stderrTail, timedOut, aborted } = error.failure;
+  const isRefusal = exitCode !== undefined && exitCode !== 0 && !timedOut && !aborted;
+  if (!isRefusal || ELSEWHERE.test(stderrTail)) return error;
+  if (/No space left on device/.test(stderrTail)) {
+    return new StorageError('out-of-space', 'the volume has no room for the stream; raise its size, or delete data', {
+      reason: 'OutOfSpace',
+      cause: error,
+    });
+  }
+  return new StorageError(
+    'damaged',
+    `could not accept the stream: btrfs receive says: ${stderrTail.replace(/^.*?ERROR: /, '')}`,
+    {
+      reason: 'StreamRefused',
+      cause: error,
+    },
+  );
+}

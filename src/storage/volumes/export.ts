@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isOutOfSpace, syncFilesystem } from '../../host/btrfs-filesystem.ts';
+import { liveDevices } from '../../host/btrfs-sysfs.ts';
+import type { Run } from '../../host/command.ts';
+import { syncFile } from '../../host/coreutils.ts';
+import { sha256OfFile } from '../../host/digest.ts';
+import { copySparse, setDefaultSubvolume, setFilesystemUUID } from '../../host/image.ts';
+import { attachLoopDevice, detachLoopDevice } from '../../host/losetup.ts';
+import { mountBtrfs } from '../../host/mount.ts';
+import { showSubvolume } from '../../host/subvolume.ts';
+import { attempt, type Storage } from '../context.ts';
+import { StorageError } from '../errors.ts';
+import { DATA_NAME } from '../layout.ts';
+import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
+import { proveImage } from './identify.ts';
+import { majorMinor, observePlace } from './observe.ts';
+import { FOREIGN_OPTIONS } from './plant-tree.ts';
+import { removeTop } from './top-mount.ts';
+
+/** No name of a file to export begins with a dot. */
+const PARTIAL_NAME = '.partial';
+/** How often the bytes of a copy are looked at. */
+const LOOK_MS = 500;
+
+export interface ExportTarget {
+  readonly namespaceUid: string;
+  readonly file: string;
+}
+
+export interface ExportProgress {
+  readonly phase: 'copying' | 'digesting';
+  readonly sizeBytes: number;
+  readonly movedBytes: number;
+}
+
+export interface ExportOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ExportProgress) => void;
+}
+
+/**
+ * The exported file is in its place, whole and on disk, and the record has its digest: a copy of the image with a UUID of its own
+ * and `data/` as its default subvolume. It is the only file there. What a broken run leaves has a name of its own, and goes with the
+ * next run or {@link removeExport}. The volume has to be down. Throws `in-use` if it is not.
+ */
+export async function exportImage(
+  storage: Storage,
+  uid: string,
+  target: ExportTarget,
+  options: ExportOptions,
+): Promise<void> {
+  await storage.withVolume(uid, options.signal, (run, uninterrupted) =>
+    attempt('export the image', async () => {
+      const record = await proveDown(storage, run, uid);
+      await removeExported(storage, run, record);
+      const { export: _, ...unexported } = record;
+      await saveRecord(storage.layout, { ...unexported, export: target });
+      const directory = storage.layout.exportPath(target.namespaceUid, uid);
+      await mkdir(dirname(directory), { recursive: true, mode: 0o700 });
+      await ensurePrivateDirectory(directory);
+      const partialPath = join(directory, PARTIAL_NAME);
+      const filesystemUUID = randomUUID();
+      try {
+        await copy(storage, run, record, { partialPath, filesystemUUID }, options);
+      } finally {
+        await release(storage, uninterrupted, uid, partialPath);
+      }
+      const { size: sizeBytes } = await stat(partialPath);
+      const sha256 = await sha256OfFile(partialPath, options.signal, (movedBytes) =>
+        options.onProgress({ phase: 'digesting', sizeBytes, movedBytes }),
+      );
+      await rename(partialPath, join(directory, target.file));
+      await syncDirectory(directory);
+      const done = { sizeBytes, sha256, filesystemUUID, exportedAt: new Date().toISOString() };
+      await saveRecord(storage.layout, { ...unexported, export: { ...target, done } });
+    }),
+  );
+}
+
+/** Nothing of the image moves while it is copied: no mount, no device. */
+async function proveDown(storage: Storage, run: Run, uid: string): Promise<VolumeRecord> {
+  const { record, image, mount, loops, liveDevices: live } = await observePlace(storage, uid);
+  if (record === undefined || image === undefined || !record.initialized) {
+    throw new StorageError('not-ready', 'there is no whole image to export', { reason: 'BackingFileMissing' });
+  }
+  if (mount !== undefined || loops.length > 0 || live !== undefined) {
+    throw new StorageError('in-use', 'the image is attached, so it is not exported; see condition Mounted', {
+      reason: 'StillInUse',
+    });
+  }
+  await proveImage(storage, run, record, image);
+  return record;
+}
+
+interface Copy {
+  readonly partialPath: string;
+  readonly filesystemUUID: string;
+}
+
+/** NOTE: until it has a UUID of its own the copy must not be attached: two of one UUID are one to the kernel. */
+async function copy(
+  storage: Storage,
+  run: Run,
+  { uid, tree }: VolumeRecord,
+  { partialPath, filesystemUUID }: Copy,
+  { onProgress }: ExportOptions,
+): Promise<void> {
+  if (tree === undefined) throw new StorageError('damaged', 'the record names no tree', { reason: 'RecordDamaged' });
+  const imagePath = storage.layout.imagePath(uid);
+  const { size: sizeBytes } = await stat(imagePath);
+  const look = setInterval(() => {
+    void stat(partialPath)
+      .then(({ blocks }) => onProgress({ phase: 'copying', sizeBytes, movedBytes: blocks * 512 }))
+      .catch(() => undefined);
+  }, LOOK_MS);
+  try {
+    await copySparse(run, imagePath, partialPath).catch((error: unknown) => {
+      throw isOutOfSpace(error) ? hostIsFull(error) : error;
+    });
+  } finally {
+    clearInterval(look);
+  }
+  await setFilesystemUUID(run, partialPath, filesystemUUID);
+  const topPath = storage.layout.topPath(uid);
+  await mkdir(topPath, { mode: 0o700 });
+  const loopPath = await attachLoopDevice(run, partialPath, {});
+  await mountBtrfs(run, loopPath, topPath, [...FOREIGN_OPTIONS, `subvolid=${tree.id}`]);
+  const data = await showSubvolume(run, `${topPath}/${DATA_NAME}`);
+  await setDefaultSubvolume(run, data.id, topPath);
+  await syncFilesystem(run, topPath);
+  await release(storage, run, uid, partialPath);
+  if ((await liveDevices(filesystemUUID)) !== undefined) {
+    throw new StorageError('in-use', 'the copy of the image is still mounted somewhere', { reason: 'StillInUse' });
+  }
+  await syncFile(run, partialPath);
+}
+
+function hostIsFull(cause: unknown): StorageError {
+  return new StorageError('out-of-space', "the node's file system is full; free space on it", {
+    reason: 'HostPressure',
+    cause,
+  });
+}
+
+/** The copy is neither mounted nor attached; safe to repeat. */
+async function release(storage: Storage, run: Run, uid: string, partialPath: string): Promise<void> {
+  await removeTop(storage, run, uid);
+  const stats = await stat(partialPath).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  if (stats === undefined) return;
+  const device = majorMinor(stats.dev);
+  const loops = (await storage.loopDevices()).filter(
+    ({ backingDevice, backingInode }) => backingDevice === device && backingInode === stats.ino,
+  );
+  for (const { path } of loops) await detachLoopDevice(run, path);
+}
+
+/** The exported file is gone, and so is what a broken export left; safe to repeat. The record no longer tells of it. */
+export async function removeExport(storage: Storage, uid: string, signal?: AbortSignal): Promise<void> {
+  await storage.withVolume(uid, signal, (run) =>
+    attempt('remove the exported file', async () => {
+      const { record } = await observePlace(storage, uid);
+      if (record?.export === undefined) return;
+      await removeExported(storage, run, record);
+      const { export: _, ...unexported } = record;
+      await saveRecord(storage.layout, unexported);
+    }),
+  );
+}
+
+/** {@link removeExport} for a caller that has the volume's lock and takes care of the record. */
+export async function removeExported(storage: Storage, run: Run, record: VolumeRecord): Promise<void> {
+  if (record.export === undefined) return;
+  const directory = storage.layout.exportPath(record.export.namespaceUid, record.uid);
+  await release(storage, run, record.uid, join(directory, PARTIAL_NAME));
+  await rm(directory, { recursive: true, force: true });
+  await rmdir(dirname(directory)).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw error;
+  });
+  await syncDirectory(storage.layout.exportsPath);
+}
