@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readLongestExtent } from '../host/block-group-usage.ts';
 import { balanceChunk } from '../host/btrfs-balance.ts';
 import { forgetFailedAllocation, isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
+import { readFilesystemSize } from '../host/coreutils.ts';
 import { UnexpectedOutputError } from '../host/unexpected-output.ts';
 import { CompactHistory } from './compact-history.ts';
 import { endOf, type Layout, neededOf } from './compact-layout.ts';
@@ -63,10 +64,12 @@ export interface CompactResult {
 }
 
 /**
- * The filesystem is as small as its data needs, or has `stopAtBytes`, and is never larger than before. Online, while files are written. No profile
- * changes, and some thousand files can be created afterwards. Meanwhile it may grow up to the capacity of its device: cut that
- * off only afterwards. Where it isn't safe beside those who write it ends as `held-up`: another run, when it is quiet, gets further. Idempotent and crash safe: it consists of resizes and balances of single chunks, and a run that was killed at any instant
- * starts again from what is there. Throws `in-use` (BusyVolume when its layout could not be read at all), `conflict`, and the error of a command that failed or was aborted.
+ * The filesystem is as small as its data needs, or has `stopAtBytes`, and is no larger than before. Online, while files are
+ * written: where it isn't safe to go on beside that it ends as `held-up`, perhaps a little larger than before, and a run in a quiet moment
+ * gets further. No profile changes, and some thousand files can be created afterwards. Meanwhile it may grow up to the capacity
+ * of its device: cut that off only afterwards. Idempotent and crash safe: it consists of resizes and balances of single
+ * chunks, and a run that was killed at any instant starts again from what is there. Throws `in-use` (BusyVolume if its layout could
+ * not be read even once), `conflict`, and the error of a command that failed or was aborted.
  */
 export async function compactFilesystem(options: CompactOptions): Promise<CompactResult> {
   await endLeftovers(options);
@@ -96,9 +99,8 @@ export async function compactFilesystem(options: CompactOptions): Promise<Compac
     }
   } catch (error) {
     if (!isBusyVolume(error)) throw error;
-    // It may be closed off right at its end, with nothing left for those who write.
-    await resizeFilesystem(options.run, options.mountPath, goal.mostBytes);
-    return { sizeBytes: goal.mostBytes, movedBytes: history.movedBytes, outcome: 'held-up' };
+    const sizeBytes = await growBack(options, goal);
+    return { sizeBytes, movedBytes: history.movedBytes, outcome: 'held-up' };
   }
 }
 
@@ -110,9 +112,11 @@ export function scratchBytes(sizeBytes: number): number {
 function resultOf(
   { sizeBytes }: Layout,
   { movedBytes, heldUp }: CompactHistory,
-  { stopAtBytes }: Goal,
+  { stopAtBytes, mostBytes }: Goal,
   step: Step & { kind: 'finish' },
 ): CompactResult {
+  // Only those who write keep in scratch space what went there.
+  if (sizeBytes > mostBytes) return { sizeBytes, movedBytes, outcome: 'held-up' };
   const enoughBytes = step.outcome === 'near-enough' ? step.sizeBytes : stopAtBytes;
   return { sizeBytes, movedBytes, outcome: heldUp && sizeBytes > enoughBytes ? 'held-up' : step.outcome };
 }
@@ -191,6 +195,17 @@ async function tryResize({ run, mountPath }: CompactTarget, sizeBytes: number): 
     if (!isOutOfSpace(error)) throw error;
     return false;
   }
+}
+
+/**
+ * Those who write have all the space that there was before, when it isn't known what is where: it may be closed off right at its end. Returns
+ * the size; a larger one stays, since metadata may be in what is more.
+ */
+async function growBack({ run, mountPath }: CompactTarget, { mostBytes }: Goal): Promise<number> {
+  const sizeBytes = await readFilesystemSize(run, mountPath);
+  if (sizeBytes >= mostBytes) return sizeBytes;
+  await resizeFilesystem(run, mountPath, mostBytes);
+  return mostBytes;
 }
 
 /** As `tryResize`, and growing at last makes the kernel look for unallocated space again, which those who write need next. */

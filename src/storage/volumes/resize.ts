@@ -83,10 +83,11 @@ export async function minimizeVolume(
     await saveRecord(storage.layout, withIntent(work, targetBytes));
     if (targetBytes >= work.tree.filesystemSizeBytes) await grow(work, targetBytes);
     else {
-      const { sizeBytes, outcome } = await shrinkFilesystem(work, targetBytes, options);
-      if (outcome === 'held-up' || sizeBytes > wish.limitBytes) {
+      const reached = await shrinkFilesystem(work, targetBytes, options);
+      if (reached.sizeBytes > wish.limitBytes || reached.outcome === 'held-up') {
+        const isWaiting = neededBytes <= wish.limitBytes && (await isHeldUp(work, reached));
         await settle(storage, work, work.record);
-        throw outcome === 'held-up' ? isBusy() : doesNotFit(neededBytes, wish.limitBytes);
+        throw isWaiting ? isBusy() : doesNotFit(Math.max(neededBytes, reached.sizeBytes), wish.limitBytes);
       }
     }
     const { request, generation } = wish;

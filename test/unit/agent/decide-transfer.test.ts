@@ -116,6 +116,15 @@ describe('decide: minimize and mounted: false', () => {
       },
       action('bring-down'),
     ],
+    [
+      'what waits for a quiet moment to be minimized is not',
+      {
+        wish: away,
+        seen: mountedSeen(),
+        memory: { refusedShrink: { targetBytes: GIB, reason: 'BusyVolume', message: 'm' } },
+      },
+      { ...action('rest'), resizeRefusal: { reason: 'BusyVolume', message: 'm', mendedBy: 'time' } },
+    ],
     ['a read-only volume is too', { wish: away, seen: readOnly, host: pressure }, action('bring-down')],
     [
       'what is mounted from another file is too',
