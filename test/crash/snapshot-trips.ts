@@ -28,7 +28,7 @@ export const localTrips: readonly SnapshotTrip[] = [
     name: 'a Snapshot of a volume',
     turns: [
       { name: 'create of-volume', change: (snapshots) => snapshots.create('of-volume', 'here', 'data', {}) },
-      remove('of-volume'),
+      remove('of-volume', { news: ['btrfs subvolume delete'] }),
     ],
   },
   {
@@ -55,6 +55,7 @@ export const localTrips: readonly SnapshotTrip[] = [
         name: 'create empty',
         change: (snapshots) => snapshots.create('empty', 'here', undefined, { ...writable, owner }),
         order: ['btrfs subvolume create', 'install', 'mv', 'btrfs filesystem sync'],
+        news: ['btrfs subvolume create', 'install', 'mv', 'btrfs filesystem sync'],
       },
       remove('empty', {
         prepare: (snapshots) => snapshots.work('empty', nest),

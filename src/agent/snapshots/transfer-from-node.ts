@@ -69,7 +69,7 @@ export async function findPeer(
 export function asStorageError(error: TransferError): StorageError {
   const isRefused = ['refused', 'busy', 'not-ready'].includes(error.code);
   return new StorageError(isRefused ? 'not-ready' : 'failed', `could not fetch the Snapshot: ${error.message}`, {
-    reason: isRefused ? 'SourceNotReady' : 'TransferFailed',
+    reason: isRefused || error.code === 'unreachable' ? 'SourceNotReady' : 'TransferFailed',
     cause: error,
   });
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isOutOfSpace, syncFilesystem } from '../../host/btrfs-filesystem.ts';
+import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import type { Run } from '../../host/command.ts';
 import { syncFile } from '../../host/coreutils.ts';
 import { sha256OfFile } from '../../host/digest.ts';
-import { copySparse, setDefaultSubvolume, setFilesystemUUID } from '../../host/image.ts';
+import { setDefaultSubvolume, setFilesystemUUID } from '../../host/image.ts';
 import { attachLoopDevice, detachLoopDevice } from '../../host/losetup.ts';
 import { mountBtrfs } from '../../host/mount.ts';
 import { showSubvolume } from '../../host/subvolume.ts';
@@ -14,6 +14,7 @@ import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME } from '../layout.ts';
 import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
+import { copyImage } from './copy-image.ts';
 import { proveImage } from './identify.ts';
 import { majorMinor, observePlace } from './observe.ts';
 import { FOREIGN_OPTIONS } from './plant-tree.ts';
@@ -21,8 +22,6 @@ import { removeTop } from './top-mount.ts';
 
 /** No name of a file to export begins with a dot. */
 const PARTIAL_NAME = '.partial';
-/** How often the bytes of a copy are looked at. */
-const LOOK_MS = 500;
 
 export interface ExportTarget {
   readonly namespaceUid: string;
@@ -64,8 +63,11 @@ export async function exportImage(
       const filesystemUUID = randomUUID();
       try {
         await copy(storage, run, record, { partialPath, filesystemUUID }, options);
-      } finally {
-        await release(storage, uninterrupted, uid, partialPath);
+      } catch (error) {
+        await release(storage, uninterrupted, uid, partialPath)
+          .then(() => rm(partialPath, { force: true }))
+          .catch(() => undefined);
+        throw error;
       }
       const { size: sizeBytes } = await stat(partialPath);
       const sha256 = await sha256OfFile(partialPath, options.signal, (movedBytes) =>
@@ -110,18 +112,7 @@ async function copy(
   if (tree === undefined) throw new StorageError('damaged', 'the record names no tree', { reason: 'RecordDamaged' });
   const imagePath = storage.layout.imagePath(uid);
   const { size: sizeBytes } = await stat(imagePath);
-  const look = setInterval(() => {
-    void stat(partialPath)
-      .then(({ blocks }) => onProgress({ phase: 'copying', sizeBytes, movedBytes: blocks * 512 }))
-      .catch(() => undefined);
-  }, LOOK_MS);
-  try {
-    await copySparse(run, imagePath, partialPath).catch((error: unknown) => {
-      throw isOutOfSpace(error) ? hostIsFull(error) : error;
-    });
-  } finally {
-    clearInterval(look);
-  }
+  await copyImage(run, imagePath, partialPath, (movedBytes) => onProgress({ phase: 'copying', sizeBytes, movedBytes }));
   await setFilesystemUUID(run, partialPath, filesystemUUID);
   const topPath = storage.layout.topPath(uid);
   await mkdir(topPath, { mode: 0o700 });
@@ -135,13 +126,6 @@ async function copy(
     throw new StorageError('in-use', 'the copy of the image is still mounted somewhere', { reason: 'StillInUse' });
   }
   await syncFile(run, partialPath);
-}
-
-function hostIsFull(cause: unknown): StorageError {
-  return new StorageError('out-of-space', "the node's file system is full; free space on it", {
-    reason: 'HostPressure',
-    cause,
-  });
 }
 
 /** The copy is neither mounted nor attached; safe to repeat. */

@@ -1,3 +1,4 @@
+import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner, truncateFile } from '../../host/coreutils.ts';
 import { renameTo } from '../../host/files.ts';
 import { snapshotSubvolume } from '../../host/subvolume.ts';
@@ -45,7 +46,7 @@ export async function fillVolume(
     } catch (error) {
       const isFull = error instanceof StorageError && error.code === 'out-of-space' && error.reason !== 'HostPressure';
       const failure = isFull ? await doesNotFit(content, image?.sizeBytes ?? 0, error) : error;
-      await takeDown(storage, uninterrupted, uid).catch(() => undefined);
+      await giveUp(storage, uninterrupted, uid).catch(() => undefined);
       throw failure;
     }
   });
@@ -103,16 +104,26 @@ export async function resizeUnfilled(
   signal?: AbortSignal,
 ): Promise<void> {
   await storage.withVolume(uid, signal, (run) =>
-    attempt('change the size of the volume', async () => {
-      const { record, image } = await takeDown(storage, run, uid);
-      if (record === undefined || image === undefined || image.inode !== record.imageInode || record.initialized) {
-        throw new StorageError('conflict', 'the image is not the one that is to be filled; it is left as it is', {
-          reason: 'ForeignFilesystem',
-        });
-      }
-      const { tree: _, ...unformatted } = record;
-      await saveRecord(storage.layout, { ...unformatted, sizeBytes });
-      await truncateFile(run, storage.layout.imagePath(uid), sizeBytes);
-    }),
+    attempt('change the size of the volume', () => giveUp(storage, run, uid, sizeBytes)),
   );
+}
+
+/**
+ * What an image that never was whole has in it is given up, and the space that it takes on the node; it is formatted again
+ * then. The caller has the volume's lock. Throws `conflict` for any other image.
+ */
+export async function giveUp(storage: Storage, run: Run, uid: string, sizeBytes?: number): Promise<void> {
+  await takeDown(storage, run, uid);
+  const { record, image } = await observePlace(storage, uid);
+  if (record === undefined || image === undefined || image.inode !== record.imageInode || record.initialized) {
+    throw new StorageError('conflict', 'the image is not the one that is to be filled; it is left as it is', {
+      reason: 'ForeignFilesystem',
+    });
+  }
+  const { tree: _, ...unformatted } = record;
+  const blank = { ...unformatted, sizeBytes: sizeBytes ?? record.sizeBytes };
+  await saveRecord(storage.layout, blank);
+  const imagePath = storage.layout.imagePath(uid);
+  await truncateFile(run, imagePath, 0);
+  await truncateFile(run, imagePath, blank.sizeBytes);
 }

@@ -1,23 +1,21 @@
 import { open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { isOutOfSpace, resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
+import { resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { CommandError, type Run } from '../../host/command.ts';
 import { syncFile, truncateFile } from '../../host/coreutils.ts';
 import { sha256OfFile } from '../../host/digest.ts';
-import { copySparse, setFilesystemUUID } from '../../host/image.ts';
+import { setFilesystemUUID } from '../../host/image.ts';
 import { readSuperblock, type Superblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { saveRecord, type VolumeRecord } from '../records.ts';
 import { attachOnce, holdDevice } from './attach.ts';
 import { takeDown } from './bring-down.ts';
-import { sourceDoesNotFit } from './fill.ts';
+import { copyImage, watchAllocated } from './copy-image.ts';
+import { giveUp, sourceDoesNotFit } from './fill.ts';
 import type { VolumeSettings } from './format.ts';
 import { plantTree, withTopMounted } from './plant-tree.ts';
 import { MIN_RESIZE_BYTES } from './resize.ts';
-
-/** How often the bytes of a copy are looked at. */
-const LOOK_MS = 500;
 
 /** A file on the node's own filesystem. */
 export interface ImageFile {
@@ -65,8 +63,9 @@ export async function importImage(
       try {
         await copy(storage, run, record, source, options);
         await adopt(storage, run, record, options);
-      } finally {
-        await takeDown(storage, uninterrupted, uid);
+      } catch (error) {
+        await giveUp(storage, uninterrupted, uid).catch(() => undefined);
+        throw error;
       }
     }),
   );
@@ -80,12 +79,10 @@ async function copy(
   { sizeBytes, signal, onBytes }: ImportOptions,
 ): Promise<void> {
   const imagePath = layout.imagePath(record.uid);
-  const look = setInterval(() => void stat(imagePath).then(({ blocks }) => onBytes(blocks * 512)), LOOK_MS);
-  try {
-    if ('stream' in source) await writeSparse(source.stream, imagePath, sizeBytes);
-    else await copyFile(run, source, imagePath, signal);
-  } finally {
-    clearInterval(look);
+  if ('path' in source) await copyFile(run, source, imagePath, { signal, onBytes });
+  else {
+    using _look = watchAllocated(imagePath, onBytes);
+    await writeSparse(source.stream, imagePath, sizeBytes);
   }
   // What was copied counts, not what was looked at before.
   const superblock = proveImportable(await readSuperblock(imagePath), (await stat(imagePath)).size, sizeBytes);
@@ -96,19 +93,20 @@ async function copy(
   await syncFile(run, imagePath);
 }
 
-async function copyFile(run: Run, { path, sha256 }: ImageFile, imagePath: string, signal: AbortSignal): Promise<void> {
-  await copySparse(run, path, imagePath).catch((error: unknown) => {
-    throw isOutOfSpace(error) ? hostIsFull(error) : error;
-  });
+async function copyFile(
+  run: Run,
+  { path, sha256 }: ImageFile,
+  imagePath: string,
+  { signal, onBytes }: Pick<ImportOptions, 'signal' | 'onBytes'>,
+): Promise<void> {
+  await copyImage(run, path, imagePath, onBytes);
   if (sha256 === undefined) return;
   const found = await sha256OfFile(imagePath, signal);
   if (found === sha256) return;
   throw new StorageError(
     'refused',
     `the image has sha256 ${found}, and the spec says ${sha256}; put the right one there`,
-    {
-      reason: 'ChecksumMismatch',
-    },
+    { reason: 'ChecksumMismatch' },
   );
 }
 
@@ -152,13 +150,6 @@ function imageRefused(why: string, cause?: unknown): StorageError {
 
 function noWholeFilesystem(cause: CommandError): StorageError {
   return imageRefused(`it is no whole btrfs (${cause.failure.stderrTail})`, cause);
-}
-
-function hostIsFull(cause: unknown): StorageError {
-  return new StorageError('out-of-space', "the node's file system is full; free space on it", {
-    reason: 'HostPressure',
-    cause,
-  });
 }
 
 /** The copy becomes a volume: tree, data/ and size, on disk before the record says so. */

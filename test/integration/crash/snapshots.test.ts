@@ -6,7 +6,7 @@ import { localTrips, transferTrips } from '../../crash/snapshot-trips.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../lab.ts';
 
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = 360_000;
 
 let lab: Lab;
 

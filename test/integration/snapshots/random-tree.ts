@@ -56,7 +56,7 @@ export function writeTree(dataPath: string, random: Random): void {
     symlinkSync(name, Buffer.concat([Buffer.from(at('live/deep/er/')), name]));
   }
   writeFileSync(at('sparse'), 'head');
-  truncateSync(at('sparse'), 512 * KiB * KiB);
+  truncateSync(at('sparse'), 16 * KiB * KiB);
   writeFileSync(at('live/compressible'), 'compresses well '.repeat(64 * KiB));
   sh('cp', '--reflink=always', at('live/compressible'), at('live/clone'));
   linkSync(at('live/file-1'), at('live/deep/hard'));
@@ -89,10 +89,10 @@ export async function listenIn(dirPath: string): Promise<AsyncDisposable> {
   };
 }
 
-/** A day in the life of the tree: 60 changes of all kinds, and some among the many directories. */
+/** A day in the life of the tree: 40 changes of all kinds, and some among the many directories. */
 export function changeTree(dataPath: string, random: Random, turn: number): void {
   const livePath = path.join(dataPath, 'live');
-  for (let step = 0; step < 60; step++) changeSomething(livePath, random, `new-${turn}-${step}`);
+  for (let step = 0; step < 40; step++) changeSomething(livePath, random, `new-${turn}-${step}`);
   const many = (index: number) => path.join(dataPath, 'many', `${index}`);
   for (let step = 0; step < 10; step++) {
     const [from, to] = [many(random(100)), many(random(100))];
@@ -103,7 +103,7 @@ export function changeTree(dataPath: string, random: Random, turn: number): void
     mkdirSync(path.join(to, `made-${turn}-${step}`, 'in', 'it'), { recursive: true });
   }
   // The file is nothing but holes around a few bytes.
-  writeAt(path.join(dataPath, 'sparse'), random(512 * KiB) * KiB, Buffer.from(`turn ${turn}`));
+  writeAt(path.join(dataPath, 'sparse'), random(16 * KiB) * KiB, Buffer.from(`turn ${turn}`));
 }
 
 function changeSomething(livePath: string, random: Random, name: string): void {

@@ -70,6 +70,7 @@ export async function startTransferProxy(): Promise<TransferProxy> {
 
 async function relay(sender: Socket, receiver: Socket, valve: Valve, fault: Fault | undefined): Promise<void> {
   let offset = 0;
+  const closed = new Promise((resolve) => receiver.once('close', resolve));
   try {
     for await (const chunk of sender as AsyncIterable<Buffer>) {
       const at = fault === undefined ? -1 : fault.atByte - offset;
@@ -79,10 +80,10 @@ async function relay(sender: Socket, receiver: Socket, valve: Valve, fault: Faul
       await valve.pass(chunk.length);
       const whole = !isHit || fault?.kind === 'corrupt';
       if (!receiver.write(whole ? chunk : chunk.subarray(0, at))) {
-        await Promise.race([once(receiver, 'drain'), once(receiver, 'close')]);
+        await Promise.race([new Promise((resolve) => receiver.once('drain', resolve)), closed]);
       }
       if (isHit && fault?.kind === 'cut') break;
-      if (isHit && fault?.kind === 'stall') await once(receiver, 'close');
+      if (isHit && fault?.kind === 'stall') await closed;
       if (receiver.destroyed) break;
     }
     receiver.end();

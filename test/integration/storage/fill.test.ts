@@ -2,7 +2,6 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { treeLayout } from '../../../src/storage/layout.ts';
 import { receiveConfined } from '../../../src/storage/snapshots/receive.ts';
 import { openIncoming } from '../../../src/storage/streams/incoming-stream.ts';
 import { strictStreamLimits } from '../../../src/storage/streams/validate-stream.ts';
@@ -80,7 +79,10 @@ async function exportOnce({ storage }: Store, uid: string): Promise<void> {
   await exportImage(storage, uid, target, { signal, onProgress: nothing });
 }
 
-/** Strikes at each command of `work` in turn, and lets `check` look at what was left and then at what the next run makes of it. */
+/** What these do not change can not be half done. */
+const READING = /^(losetup --list|btrfs subvolume (list|show)|blkid)/;
+
+/** Strikes at each command of `work` that changes something in turn, and lets `check` look at what was left and then at what the next run makes of it. */
 async function strikeEach(
   shims: Shims,
   work: () => Promise<void>,
@@ -89,11 +91,11 @@ async function strikeEach(
 ): Promise<number> {
   shims.heal();
   await work();
-  const commands = shims.ran().length;
-  for (let nth = 1; nth <= commands; nth++) {
-    await round((which) => (fault === 'before' ? shims.dieAt(which) : shims.fail('.', { fault, nth: which })), nth);
+  const changing = [...shims.ran().entries()].filter(([, command]) => !READING.test(command));
+  for (const [index] of changing) {
+    await round((nth) => (fault === 'before' ? shims.dieAt(nth) : shims.fail('.', { fault, nth })), index + 1);
   }
-  return commands;
+  return changing.length;
 }
 
 describe('a volume with a source', { timeout: 240_000 }, () => {
@@ -102,7 +104,7 @@ describe('a volume with a source', { timeout: 240_000 }, () => {
     ['importImage', fillFromImage],
   ] as const;
   it.each(ways.flatMap((way) => (['before', 'after'] as const).map((fault) => [way[0], fault, way[1]] as const)))(
-    'C13 %s: broken off %s any command it is never half filled, and the next run fills it',
+    'C13 %s: broken off %s any command it is never half filled; the next run fills it, or removes all of it',
     async (_, fault, fill) => {
       await using scratch = scratchDir();
       const sources = makeSources(scratch.dir);
@@ -118,6 +120,7 @@ describe('a volume with a source', { timeout: 240_000 }, () => {
           strike(nth);
           await fill(store, uid, sources).catch(() => undefined);
           shims.heal();
+          if (nth % 4 === 0) return void (await removeVolume(storage, uid));
           const { initialized } = await store.record(uid);
           if (!initialized) {
             await expect(storage.withTree(uid, () => Promise.resolve())).rejects.toMatchObject({ code: 'not-ready' });
@@ -127,40 +130,19 @@ describe('a volume with a source', { timeout: 240_000 }, () => {
           const found = readFileSync(path.join(layout.dataPath(uid), 'file'));
           expect([nth, found.equals(sources.content)]).toEqual([nth, true]);
           const listed = sh('btrfs', 'subvolume', 'list', layout.volumePath(uid)).split('\n');
-          expect([nth, listed.map((line) => line.replace(/.* /, '')).toSorted()]).toEqual([nth, ['.btrfs-operator', 'data']]);
+          expect([nth, listed.map((line) => line.replace(/.* /, '')).toSorted()]).toEqual([
+            nth,
+            ['.btrfs-operator', 'data'],
+          ]);
           await removeVolume(storage, uid);
         },
         fault,
       );
-      expect(commands).toBeGreaterThan(15);
+      expect(commands).toBeGreaterThan(8);
       await removeVolume(storage, first);
       expect(leftOf(store)).toEqual([]);
     },
   );
-
-  it('C13 removeVolume: takes away what a fill left that was broken off anywhere', async () => {
-    await using scratch = scratchDir();
-    const sources = makeSources(scratch.dir);
-    const shims = makeShims(scratch.dir);
-    await using store = await openStore({ commandPath: shims.commandPath });
-    for (const [, fill] of ways) {
-      const first = await store.made();
-      await strikeEach(
-        shims,
-        () => fill(store, first, sources),
-        async (strike, nth) => {
-          const uid = await store.made();
-          strike(nth);
-          await fill(store, uid, sources).catch(() => undefined);
-          shims.heal();
-          await removeVolume(store.storage, uid);
-        },
-        'before',
-      );
-      await removeVolume(store.storage, first);
-      expect(leftOf(store)).toEqual([]);
-    }
-  });
 
   it('resizeUnfilled: what is there is given up; a whole volume is not touched', async () => {
     await using scratch = scratchDir();
@@ -175,7 +157,7 @@ describe('a volume with a source', { timeout: 240_000 }, () => {
     expect(await store.record(uid)).toMatchObject({ initialized: true, sizeBytes: 400 * MiB });
   });
 
-  it('fillVolume: what goes on after the source has failed leaves neither mount nor device', async () => {
+  it('fillVolume: a source that fails leaves neither mount nor device', async () => {
     await using scratch = scratchDir();
     const sources = makeSources(scratch.dir);
     await using store = await openStore();
@@ -184,7 +166,6 @@ describe('a volume with a source', { timeout: 240_000 }, () => {
     writeFileSync(sources.streamPath, cut);
     await expect(fillFromStream(store, uid, sources)).rejects.toMatchObject({ reason: 'StreamRefused' });
     expect(mountsBelow(store.layout.rootPath)).toEqual([]);
-    expect(treeLayout.stagingPath(uid)).toContain(uid);
   });
 });
 

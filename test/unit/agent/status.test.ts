@@ -48,6 +48,24 @@ describe('statusOf: nothing changes between two passes over the same world', () 
     expect(again(report, first)).toEqual(first);
   });
 
+  it('what has come of a source is remembered once the volume is whole, and not before', () => {
+    const done = { phase: 'Done', bytes: MIB, updatedAt: '2026-01-01T12:00:00Z' };
+    const first = statusOf(reportWith({ import: done }));
+    expect(again(reportWith(), first).import).toEqual(done);
+    const unfilled = { seen: downSeen({ record: recordOf({ initialized: false }) }), usage: undefined };
+    const coming = statusOf(reportWith({ ...unfilled, import: { phase: 'Receiving', bytes: 5 } }));
+    expect(again(reportWith({ ...unfilled, failure }), coming).import).toBeUndefined();
+  });
+
+  it('an exported file is shown with its path, and only while it is there', () => {
+    const done = { sizeBytes: GIB, sha256: 'd', filesystemUUID: 'u', exportedAt: '2026-01-01T00:00:00.123Z' };
+    const record = recordOf({ export: { namespaceUid: 'ns', file: 'base.img', done } });
+    const seen = downSeen({ record, isExported: true });
+    const file = `/root/exports/ns/${UID}/base.img`;
+    expect(statusOf(reportWith({ seen })).export).toEqual({ ...done, file, exportedAt: '2026-01-01T00:00:00Z' });
+    expect(statusOf(reportWith({ seen: { ...seen, isExported: false } })).export).toBeUndefined();
+  });
+
   it('a small move of usage writes nothing', () => {
     const first = statusOf(reportWith());
     const usage = usageWith({ usedBytes: 9 * MIB, freeBytes: GIB - 9 * MIB });
