@@ -5,6 +5,7 @@ import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
+import { removeReceiving } from '../../storage/snapshots/receiving-mount.ts';
 import { removeSnapshot } from '../../storage/snapshots/remove.ts';
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import type { Refusal } from './decide.ts';
@@ -65,7 +66,11 @@ async function remove({ storage, volumes, podsUsing }: SnapshotReconcilerOptions
     throw new StorageError('in-use', `pods have it mounted: ${pods.join(', ')}; stop them`, { reason: 'InUse' });
   }
   try {
-    return await storage.withTree(volume.metadata.uid, (tree) => removeSnapshot(tree, uid));
+    return await storage.withTree(volume.metadata.uid, async (tree) => {
+      // Left by a transfer that this process has not begun.
+      await removeReceiving(storage, storage.layout.receivingPath(uid));
+      return await removeSnapshot(tree, uid);
+    });
   } catch (error) {
     const isGoing = volume.metadata.deletionTimestamp !== undefined && volume.spec.deletionPolicy === 'Delete';
     if (isGoing && error instanceof StorageError && error.code === 'not-ready') return 'goes with its volume';

@@ -8,6 +8,7 @@ import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { commitSnapshot } from '../../storage/snapshots/commit.ts';
+import { removeStaged } from '../../storage/snapshots/receive.ts';
 import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { createProgressWriter } from '../progress-writer.ts';
@@ -101,7 +102,7 @@ class Pass {
           await this.#commit(tree);
           break;
         case 'clean':
-          await tree.removeSubvolume(treeLayout.stagingPath(this.#uid));
+          await removeStaged(this.#options.storage, tree, this.#uid);
           this.#step = 'cleaned';
           break;
         default:

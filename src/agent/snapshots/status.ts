@@ -52,7 +52,7 @@ export function statusOf(report: Report): SnapshotStatus {
     ...facts,
     ...(parent === undefined ? {} : { ancestors: ancestorsOf(parent) }),
     childCount: children.length,
-    ...(report.transfer === undefined ? {} : { transfer: report.transfer }),
+    ...transferOf(report, previous),
     ...exportsOf(report.exports ?? previous.exports),
     conditions: conditionsOf(report, previous.conditions ?? []),
   };
@@ -76,6 +76,18 @@ function factsOf({ writable, committed, tree }: Seen, previous: SnapshotStatus):
       options: [`subvolid=${id}`, ...(committed === undefined ? [] : ['ro'])],
     },
   };
+}
+
+/** A run that ended between the last byte and its report leaves an entry from the middle of the way: all that is known is kept. */
+function transferOf(
+  { transfer, seen }: Report,
+  { transfer: before }: SnapshotStatus,
+): Pick<SnapshotStatus, 'transfer'> {
+  if (transfer !== undefined) return { transfer };
+  const isThere = seen?.committed !== undefined || seen?.writable !== undefined;
+  if (before === undefined || before.phase === 'Done' || !isThere) return {};
+  const { bytes: _bytes, bytesPerSecond: _rate, ...known } = before;
+  return { transfer: { ...known, phase: 'Done' } };
 }
 
 function exportsOf(exports: Report['exports']): Pick<SnapshotStatus, 'exports'> {

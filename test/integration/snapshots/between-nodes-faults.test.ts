@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { conditionOf } from '../lab.ts';
+import { expectTreeToMatch } from './on-disk.ts';
 import { startTwoNodes, type TwoNodes } from './two-nodes.ts';
 
 let nodes: TwoNodes;
@@ -47,6 +48,17 @@ describe('Snapshot: a transfer that is not wanted any more', () => {
     await nodes.expectNothingLeft();
     const events = await nodes.lab.eventsOf(copy);
     expect(events.map(({ reason }) => reason)).not.toContain('Transferred');
+  });
+
+  it('Snapshot: deleted while its agent is dead it goes when that is back, with all that was received', async () => {
+    await nodes.begin('left-behind');
+    await kill('receiver');
+    await nodes.snapshots.client.delete('default/left-behind');
+    nodes.proxy.release();
+    await start('receiver');
+    await nodes.snapshots.remove('left-behind');
+    await nodes.expectNothingLeft();
+    expectTreeToMatch(await nodes.lab.ready('there'), []);
   });
 
   it('Snapshot: mounted: false of its volume says InUse and waits for the transfer', async () => {

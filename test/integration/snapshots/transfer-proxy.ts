@@ -17,7 +17,7 @@ export interface TransferProxy extends AsyncDisposable {
   readonly connections: number;
   /** Bytes that passed to the receivers since the last {@link TransferProxy.hold}. */
   readonly passedBytes: number;
-  /** From now on only so many bytes pass, and those that {@link TransferProxy.allow} adds. */
+  /** From now on only so many bytes pass on each connection, and those that {@link TransferProxy.allow} adds. */
   hold(bytes: number): void;
   allow(bytes: number): void;
   /** Everything passes. */
@@ -77,7 +77,7 @@ async function relay(sender: Socket, receiver: Socket, valve: Valve, fault: Faul
       offset += chunk.length;
       const isHit = at >= 0 && at < chunk.length;
       if (isHit && fault?.kind === 'corrupt') chunk.writeUInt8(chunk.readUInt8(at) ^ 0x40, at);
-      await valve.pass(chunk.length);
+      await valve.pass(offset - chunk.length, chunk.length);
       const whole = !isHit || fault?.kind === 'corrupt';
       if (!receiver.write(whole ? chunk : chunk.subarray(0, at))) {
         await Promise.race([new Promise((resolve) => receiver.once('drain', resolve)), closed]);
@@ -95,7 +95,7 @@ async function relay(sender: Socket, receiver: Socket, valve: Valve, fault: Faul
 type Valve = ReturnType<typeof createValve>;
 
 function createValve() {
-  let credit = Number.POSITIVE_INFINITY;
+  let limit = Number.POSITIVE_INFINITY;
   let passedBytes = 0;
   let opened = Promise.withResolvers<void>();
   return {
@@ -103,18 +103,17 @@ function createValve() {
       return passedBytes;
     },
     hold(bytes: number) {
-      credit = bytes;
+      limit = bytes;
       passedBytes = 0;
     },
     allow(bytes: number) {
-      credit += bytes;
+      limit += bytes;
       opened.resolve();
       opened = Promise.withResolvers();
     },
-    /** Resolves when the bytes may pass; a little more than allowed does. */
-    async pass(bytes: number) {
-      while (credit <= 0) await opened.promise;
-      credit -= bytes;
+    /** Resolves when these bytes at this offset of a connection may pass; a little more than allowed does. */
+    async pass(offset: number, bytes: number) {
+      while (offset >= limit) await opened.promise;
       passedBytes += bytes;
     },
   };

@@ -37,6 +37,17 @@ async function whilePaused<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Paused in the middle of a try, the agent would go on with what it had looked at before. */
+async function restBetweenTries(name: string): Promise<void> {
+  const pauses = () =>
+    agent
+      .log()
+      .split('\n')
+      .filter((line) => line.includes(`"name":"${name}"`))
+      .flatMap((line) => Number(line.match(/"retryAfterMs":(\d+)/)?.[1] ?? []));
+  await waitFor(() => (pauses().at(-1) ?? 0) > 3_000, { what: `a long pause between tries for ${name}` });
+}
+
 /** A volume that is formatted and lies on the node unmounted. */
 async function createUnmounted(name: string): Promise<LoopbackVolume & { readonly imagePath: string }> {
   await lab.createVolume(name, { size: '128Mi', mounted: false });
@@ -116,6 +127,7 @@ describe('LoopbackVolume: foreign content', () => {
       await lab.createVolume(name, { size: '128Mi' });
       const volume = await lab.withReason(name, 'Ready', 'CommandFailed');
       const imagePath = imagePathOf(volume);
+      await restBetweenTries(name);
       const before = await whilePaused(async () => {
         for (const loop of loopsOf(imagePath)) sh('losetup', '--detach', loop); // of a try that was going on
         const place = which === 'another file' ? `${imagePath}.other` : imagePath;

@@ -51,6 +51,20 @@ describe('statusOf: facts of a Snapshot', () => {
     expect(statusOf(snapshotReport({ parent: long })).ancestors).toEqual(['top', ...names.slice(0, -1)]);
   });
 
+  it('statusOf: a transfer of which the agent could not tell the end is done as soon as the subvolume is there', () => {
+    const transfer = { phase: 'Receiving', incrementalFrom: 'uuid-base', bytes: 7, bytesPerSecond: 3 };
+    const snapshot = snapshotOf({ status: { transfer } });
+    expect(statusOf(snapshotReport({ snapshot, seen: seenOf() })).transfer).toEqual(transfer);
+    const done = statusOf(snapshotReport({ snapshot, seen: seenOf({ committed }) }));
+    expect(done.transfer).toEqual({ phase: 'Done', incrementalFrom: 'uuid-base' });
+    const whole = { ...transfer, phase: 'Done' };
+    const later = snapshotReport({
+      snapshot: snapshotOf({ status: { transfer: whole } }),
+      seen: seenOf({ committed }),
+    });
+    expect(statusOf(later).transfer).toEqual(whole);
+  });
+
   it('statusOf: the part of the controller is not in what the agent writes', () => {
     const snapshot = snapshotOf({ status: { conditions: [scheduled()] } });
     const status = statusOf(snapshotReport({ snapshot }));
