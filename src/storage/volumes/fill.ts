@@ -20,8 +20,8 @@ export interface Content {
 }
 
 /** Metadata and half-empty chunks, on top of what the content itself takes. */
-const OVERHEAD_BYTES = 32 * 1024 ** 2;
-const OVERHEAD_PART = 0.05;
+const OVERHEAD_BYTES = 64 * 1024 ** 2;
+const OVERHEAD_PART = 0.1;
 
 /**
  * The volume that was formatted and mounted has its `data/`: a writable snapshot of what was received, which is not kept. The
