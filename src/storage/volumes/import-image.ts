@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
@@ -58,11 +59,12 @@ export async function importImage(
         const { size } = await stat(source.path);
         proveImportable(await readSuperblock(source.path), size, options.sizeBytes);
       }
-      const { tree: _, ...blank } = record;
+      // btrfstune refuses a UUID that is on any device, and what an interrupted run had attached may be seen there still.
+      const { tree: _, ...blank } = { ...record, filesystemUUID: randomUUID() };
       await saveRecord(storage.layout, blank);
       try {
-        await copy(storage, run, record, source, options);
-        await adopt(storage, run, record, options);
+        await copy(storage, run, blank, source, options);
+        await adopt(storage, run, blank, options);
       } catch (error) {
         await giveUp(storage, uninterrupted, uid).catch(() => undefined);
         throw error;
