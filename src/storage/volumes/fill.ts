@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner, truncateFile } from '../../host/coreutils.ts';
 import { renameTo } from '../../host/files.ts';
@@ -121,7 +122,8 @@ export async function giveUp(storage: Storage, run: Run, uid: string, sizeBytes?
     });
   }
   const { tree: _, ...unformatted } = record;
-  const blank = { ...unformatted, sizeBytes: sizeBytes ?? record.sizeBytes };
+  // mkfs.btrfs may still find the old UUID on a device that the image was attached to.
+  const blank = { ...unformatted, filesystemUUID: randomUUID(), sizeBytes: sizeBytes ?? record.sizeBytes };
   await saveRecord(storage.layout, blank);
   const imagePath = storage.layout.imagePath(uid);
   await truncateFile(run, imagePath, 0);

@@ -83,7 +83,7 @@ export async function observePlace(storage: Storage, uid: string): Promise<Volum
   const loops = inUse.filter((loop) => loop.backingDevice === device && loop.backingInode === stats?.ino);
   const live = record === undefined ? undefined : await liveDevices(record.filesystemUUID);
 
-  const mount = mountAt(mounts, layout.volumePath(uid));
+  const mount = await stillThere(mountAt(mounts, layout.volumePath(uid)), (found) => isTreeMount(found, record, live));
   const proven = mount !== undefined && isTreeMount(mount, record, live);
   const topPath = layout.topPath(uid);
   return {
@@ -100,6 +100,12 @@ export async function observePlace(storage: Storage, uid: string): Promise<Volum
     strayDirectory: await hasStrayDirectory(layout, uid, mounts),
     liveDevices: live,
   };
+}
+
+/** Unmounted between the look at the mounts and the one at its filesystem, it would be taken for a foreign one. */
+async function stillThere(mount: Mount | undefined, isProven: (mount: Mount) => boolean): Promise<Mount | undefined> {
+  if (mount === undefined || isProven(mount)) return mount;
+  return (await readMounts()).some(({ id }) => id === mount.id) ? mount : undefined;
 }
 
 /** What is no mount point lies on the node's own filesystem: looking at it can't hang. */
