@@ -27,7 +27,8 @@ export default defineConfig({
         test: {
           ...cluster,
           name: 'integration',
-          retry: 1,
+          // Real devices on small, shared machines: the reporter says what was tried again.
+          retry: 2,
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
