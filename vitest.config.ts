@@ -14,8 +14,6 @@ export default defineConfig({
         test: {
           ...cluster,
           name: 'contract',
-          // Small, shared machines: what fails is tried once more, and the reporter says so.
-          retry: 1,
           include: ['test/contract/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
@@ -27,11 +25,10 @@ export default defineConfig({
         test: {
           ...cluster,
           name: 'integration',
-          // Real devices on small, shared machines: the reporter says what was tried again.
-          retry: 2,
           include: ['test/integration/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          expect: { poll: { timeout: 30_000 } },
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },

@@ -7,20 +7,47 @@ export interface Counts {
   readonly skipped: readonly { readonly title: string; readonly reason: string }[];
 }
 
+/** What one run of vitest did: count-reporter.ts writes it. */
+export interface Report {
+  readonly files: Readonly<Record<string, Counts>>;
+  /** What went wrong outside of all tests. */
+  readonly errors: readonly string[];
+}
+
 export interface StepResult extends Counts {
   readonly name: string;
   readonly seconds: number;
+  /** What failed at first and was run once more. */
+  readonly triedAgain?: readonly string[];
 }
 
 /**
- * What a run of vitest did, from the report of count-reporter.ts. A run without a report counts as one failure, and so does
- * one that failed while every test passed (something was left on the machine).
+ * A run without a report counts as one failure, and so does one that failed while every test passed (something was left on
+ * the machine).
  */
-export function readReport(reportPath: string, exitCode: number): Counts {
-  const counts = readJson(reportPath);
-  if (counts === undefined) return { passed: 0, skipped: [], failures: ['no report: it did not run to its end'] };
-  if (counts.failures.length > 0 || exitCode === 0) return counts;
-  return { ...counts, failures: [`exit code ${exitCode}, though no test failed: see its output above`] };
+export function readReport(reportPath: string, exitCode: number): Report {
+  const report = readJson(reportPath);
+  if (report === undefined) return { files: {}, errors: ['no report: it did not run to its end'] };
+  if (exitCode === 0 || report.errors.length > 0 || failedFilesOf(report).length > 0) return report;
+  return { ...report, errors: [`exit code ${exitCode}, though no test failed: see its output above`] };
+}
+
+export function failedFilesOf({ files }: Report): string[] {
+  return Object.entries(files).flatMap(([file, { failures }]) => (failures.length > 0 ? [file] : []));
+}
+
+/** The files of the later run count as they did there; what went wrong outside of tests is taken for their doing. */
+export function mergedReport(first: Report, again: Report): Report {
+  return { files: { ...first.files, ...again.files }, errors: again.errors };
+}
+
+export function countsOf({ files, errors }: Report): Counts {
+  const all = Object.values(files);
+  return {
+    passed: all.reduce((sum, { passed }) => sum + passed, 0),
+    failures: [...all.flatMap(({ failures }) => failures), ...errors],
+    skipped: all.flatMap(({ skipped }) => skipped),
+  };
 }
 
 export function summaryOf(results: readonly StepResult[], seconds: number): string {
@@ -38,6 +65,7 @@ export function summaryOf(results: readonly StepResult[], seconds: number): stri
     '=== summary',
     ...rows,
     ...section('failed:', results, ({ failures }) => failures),
+    ...section('failed at first, then run once more:', results, ({ triedAgain }) => triedAgain ?? []),
     ...section('skipped:', results, ({ skipped }) => byReason(skipped)),
     `${oneLine(results)} in ${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`,
   ].join('\n');
@@ -72,7 +100,7 @@ function firstLines(text: string): string {
   return text.split('\n').slice(0, 3).join('\n    ');
 }
 
-function readJson(file: string): Counts | undefined {
+function readJson(file: string): Report | undefined {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch {

@@ -5,7 +5,16 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createRunDir, guardRunDir, removeStaleRunDirs } from '../test/cluster/run-dir.ts';
-import { oneLine, readReport, type StepResult, summaryOf } from './test-summary.ts';
+import {
+  countsOf,
+  failedFilesOf,
+  mergedReport,
+  oneLine,
+  type Report,
+  readReport,
+  type StepResult,
+  summaryOf,
+} from './test-summary.ts';
 
 const repositoryPath = path.resolve(import.meta.dirname, '..');
 const binPath = path.join(repositoryPath, 'node_modules/.bin');
@@ -34,6 +43,8 @@ const steps: readonly Step[] = [
   vitestStep('integration'),
 ];
 
+const MAX_FILES_TRIED_AGAIN = 8;
+
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interrupted = true));
 
@@ -57,17 +68,35 @@ process.exit(interrupted ? 130 : failed ? 1 : 0);
 async function runStep({ name, command, reportPath }: Step): Promise<StepResult> {
   console.log(`\n=== ${name}: ${command.slice(0, 4).join(' ')}`);
   const from = performance.now();
-  const exitCode = await run(command, reportPath === undefined ? {} : { COUNT_REPORT: reportPath });
-  const seconds = (performance.now() - from) / 1000;
-  const ok = exitCode === 0;
+  const secondsSoFar = () => (performance.now() - from) / 1000;
   if (reportPath === undefined) {
-    return { name, seconds, passed: ok ? 1 : 0, skipped: [], failures: ok ? [] : [name] };
+    const ok = (await run(command)) === 0;
+    return { name, seconds: secondsSoFar(), passed: ok ? 1 : 0, skipped: [], failures: ok ? [] : [name] };
   }
-  return { name, seconds, ...readReport(reportPath, exitCode) };
+  const first = await report(command, reportPath);
+  const last = await tryAgain(command, reportPath, first);
+  const triedAgain = last === first ? [] : countsOf(first).failures;
+  return { name, seconds: secondsSoFar(), ...countsOf(last), triedAgain };
+}
+
+async function report(command: readonly string[], reportPath: string): Promise<Report> {
+  rmSync(reportPath, { force: true });
+  return readReport(reportPath, await run(command, { COUNT_REPORT: reportPath }));
+}
+
+/**
+ * Small, shared machines stall for seconds: what failed is run once more, one whole file after the other, since the objects of a
+ * broken test are in the way of the next try. So many failures are no stall.
+ */
+async function tryAgain(command: readonly string[], reportPath: string, first: Report): Promise<Report> {
+  const files = failedFilesOf(first);
+  if (interrupted || files.length === 0 || files.length > MAX_FILES_TRIED_AGAIN) return first;
+  console.log(`\n=== once more, one after the other: ${files.join(' ')}`);
+  return mergedReport(first, await report([...command, '--no-file-parallelism', ...files], reportPath));
 }
 
 /** The exit code; the command gets our signals, also when it is not in the terminal's foreground group, and if we die. */
-function run([file = '', ...args]: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+function run([file = '', ...args]: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<number> {
   const child = spawn('setpriv', ['--pdeathsig', 'INT', '--', file, ...args], {
     cwd: repositoryPath,
     stdio: ['ignore', 'inherit', 'inherit'],

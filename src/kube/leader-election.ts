@@ -192,18 +192,32 @@ class Elector {
 
   /** Lets others take over at once. Best effort: they take over anyway when the time is over. */
   async #release(): Promise<void> {
-    const { log, identity } = this.#options;
-    const call = { timeoutMs: this.#timings.renewDeadlineMs / 2, maxRetries: 0 };
+    const { log } = this.#options;
     try {
-      const current = this.#written ?? (await this.#leases.get(this.#key, call));
-      if (current?.spec?.holderIdentity !== identity) return;
-      const renewTime = formatMicroTime(this.#clock.now());
-      const spec = { ...current.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime };
-      await this.#leases.update({ ...current, spec }, call);
-      log.info({ lease: this.#key }, 'leader lease released');
+      // A renewal that was cut off may arrive at the server after the read: once more then.
+      if (await this.#writeRelease().catch((error) => this.#retryRelease(error))) {
+        log.info({ lease: this.#key }, 'leader lease released');
+      }
     } catch (error) {
       log.warn({ lease: this.#key, err: error }, 'leader lease not released');
     }
+  }
+
+  async #retryRelease(error: unknown): Promise<boolean> {
+    if (!isConflict(error)) throw error;
+    this.#written = undefined;
+    return await this.#writeRelease();
+  }
+
+  /** False if the Lease is not ours. */
+  async #writeRelease(): Promise<boolean> {
+    const call = { timeoutMs: this.#timings.renewDeadlineMs, maxRetries: 0 };
+    const current = this.#written ?? (await this.#leases.get(this.#key, call));
+    if (current?.spec?.holderIdentity !== this.#options.identity) return false;
+    const renewTime = formatMicroTime(this.#clock.now());
+    const spec = { ...current.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime };
+    await this.#leases.update({ ...current, spec }, call);
+    return true;
   }
 
   #remainingMs(): number {

@@ -81,6 +81,16 @@ describe('runLeaderElection', () => {
     expect(await leases.get(key)).toMatchObject({ spec: { holderIdentity: second.identity, leaseTransitions: 1 } });
   });
 
+  test('releases a lease that somebody else has written to meanwhile', async () => {
+    const slow = { leaseDurationMs: 60_000, renewDeadlineMs: 40_000, retryPeriodMs: 20_000 };
+    const first = run({ timings: slow });
+    await leading(first);
+    await leases.patch(key, { metadata: { labels: { seen: 'yes' } } }, { type: 'merge' });
+    first.stop();
+    await expect(first.result).resolves.toBe('stopped');
+    expect(await holder()).toBe('');
+  });
+
   test('a leader cut off from the server gives up before another leads', async () => {
     const cutOff = connect();
     const first = run({ transport: cutOff });

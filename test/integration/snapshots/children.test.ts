@@ -78,7 +78,7 @@ describe('Snapshot: what it is made of', () => {
     await snapshots.withReason('too-late', 'Ready', 'SourceDeleted');
     await snapshots.remove('too-late');
     await snapshots.remove('holds');
-    await expect.poll(() => snapshots.client.get('default/going'), { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(() => snapshots.client.get('default/going')).toBeUndefined();
   });
 
   it('D4 Snapshot: nobody writes into a view, not even its owner', async () => {

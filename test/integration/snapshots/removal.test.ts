@@ -97,7 +97,7 @@ describe('Snapshot: deletion', () => {
     await waitFor(() => freeBytes() - before > 90 * MiB, { what: 'space', timeoutMs: 5_000 });
     const ms = Math.round(performance.now() - startedAt);
     console.log(`96 MiB of a deleted Snapshot are free again after ${ms} ms`);
-    await expect.poll(() => snapshots.client.get('default/large'), { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(() => snapshots.client.get('default/large')).toBeUndefined();
   });
 
   it('C23 Snapshot: while a mount or a pod uses it deletion waits, InUse, naming which', async () => {
@@ -114,7 +114,7 @@ describe('Snapshot: deletion', () => {
     await snapshots.that('used', (one) => conditionOf(one, 'Removed')?.message.includes(mountPath) === true);
     expect(existsSync(status.path ?? '')).toBe(true);
     sh('umount', mountPath);
-    await expect.poll(() => snapshots.client.get('default/used'), { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(() => snapshots.client.get('default/used')).toBeUndefined();
   });
 
   it('C14 Snapshot: what was never made, or is gone from the volume, can be deleted', async () => {
@@ -181,7 +181,7 @@ describe('LoopbackVolume: deletion with Snapshots in it', () => {
     rmSync(first.made.status.imagePath ?? '');
     await lab.volumes.delete('default/imageless');
     await snapshots.client.delete('default/inside');
-    await expect.poll(() => snapshots.client.get('default/inside'), { timeout: 20_000 }).toBeUndefined();
+    await expect.poll(() => snapshots.client.get('default/inside')).toBeUndefined();
     await lab.volumeGone('imageless');
     const second = await make();
     expect(second.inside.status.uuid).not.toBe(first.inside.status.uuid);

@@ -101,6 +101,6 @@ function createUsableCheck(lab: Lab, snapshots: SnapshotKit) {
     await snapshots.create(name, volume);
     await snapshots.ready(name);
     const check = () => expectMatch(volume).then(() => 'as it should be', String);
-    await expect.poll(check, { timeout: 10_000 }).toBe('as it should be');
+    await expect.poll(check).toBe('as it should be');
   };
 }
