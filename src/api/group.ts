@@ -14,6 +14,12 @@ export const VOLUME_FINALIZER = `${GROUP}/volume` as const;
 /** Holds a Snapshot likewise. */
 export const SNAPSHOT_FINALIZER = `${GROUP}/snapshot` as const;
 
+/** Holds a BuildCache likewise. */
+export const BUILD_CACHE_FINALIZER = `${GROUP}/buildcache` as const;
+
+/** Holds a BuildCacheClaim likewise. */
+export const BUILD_CACHE_CLAIM_FINALIZER = `${GROUP}/buildcacheclaim` as const;
+
 /** Server-side apply field manager of `status.nodeName` and condition `Scheduled`; also owner of finalizers. */
 export const CONTROLLER_MANAGER = 'btrfs-operator-controller';
 
