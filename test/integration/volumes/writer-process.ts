@@ -22,7 +22,7 @@ for (let number = 0; !stopped; number++) {
   const line = `${number} ${createHash('sha256').update(content).digest('hex')}\n`;
   await patiently(() => writeFileSync(path.join(dir, String(number)), content, { flush: true }));
   await patiently(() => writeSync(log, line));
-  fsyncSync(log);
+  await patiently(() => fsyncSync(log));
   appendFileSync(acknowledgedPath, line);
   if (number >= KEPT) unlinkSync(path.join(dir, String(number - KEPT)));
   await sleep(PAUSE_MS);
