@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { agentLeaseName, GROUP } from '../api/group.ts';
-import type { LoopbackVolume } from '../api/loopback-volume.ts';
 import { loopbackVolumeType } from '../api/loopback-volume.ts';
 import { snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
@@ -12,7 +11,9 @@ import type { AgentMetrics } from '../net/agent-metrics.ts';
 import type { Metrics } from '../net/metrics.ts';
 import { createTransferMetrics } from '../net/transfer-metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
+import type { Reconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
+import { startCacheReconcilers } from './cache-reconcilers.ts';
 import { type CacheListener, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
 import {
@@ -23,7 +24,7 @@ import {
 } from './reconcilers.ts';
 import { createServe } from './snapshots/serve.ts';
 import { startTransferPort } from './transfer/port.ts';
-import { createTriggers, type Triggers } from './triggers.ts';
+import { createTriggers, type Queues, type Triggers } from './triggers.ts';
 import { createVolumeWatch } from './volumes/watch.ts';
 
 /** What the work on one node needs: a root that is ours, the API server, and where to say how it goes. */
@@ -47,6 +48,8 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   const listener: CacheListener = {
     volumeChanged: (change) => triggers?.volumeChanged(change),
     snapshotChanged: (change) => triggers?.snapshotChanged(change),
+    buildCacheChanged: (change) => triggers?.buildCacheChanged(change),
+    claimChanged: (change) => triggers?.claimChanged(change),
     btrfsNodeChanged: () => triggers?.btrfsNodeChanged(),
   };
   const volumes = () => caches.volumes.values();
@@ -74,15 +77,17 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     host,
     transfer,
     events,
-    onUsage: usageListener(agent.agentMetrics, (volume) => triggers?.volumeMounted(volume)),
+    onUsage: usageListener(agent.agentMetrics, () => triggers),
   };
-  const volumeQueue = startVolumeReconciler(parts);
-  const snapshotQueue = startSnapshotReconciler(parts);
-  const nodeQueue = startNodeReconciler(parts);
-  const queues = [volumeQueue, snapshotQueue, nodeQueue];
+  const queues: Queues = {
+    volumes: startVolumeReconciler(parts),
+    snapshots: startSnapshotReconciler(parts),
+    ...startCacheReconcilers(parts, (key) => triggers?.cacheOutcome(key)),
+    node: startNodeReconciler(parts),
+  };
   try {
     await caches.synced(signal);
-    triggers = createTriggers({ nodeName, caches, volumeQueue, snapshotQueue, nodeQueue });
+    triggers = createTriggers({ nodeName, caches, queues });
     triggers.enqueueAll();
     agent.setReady(caches.complaint);
     await Promise.all([renewLease(agent, signal), lookRegularly(parts, triggers, signal)]);
@@ -90,7 +95,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     if (!signal.aborted) throw error;
   } finally {
     const graceMs = config.shutdownGraceSeconds * 1000;
-    await Promise.all(queues.map((queue) => queue.stop(graceMs)));
+    await Promise.all(Object.values<Reconciler>({ ...queues }).map((queue) => queue.stop(graceMs)));
     await Promise.all([caches.stop(), transfer.stop()]);
     await events.flush();
   }
@@ -102,7 +107,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
  */
 function usageListener(
   agentMetrics: AgentMetrics,
-  onMounted: (volume: LoopbackVolume) => void,
+  triggers: () => Pick<Triggers, 'volumeMounted' | 'volumeUsage'> | undefined,
 ): ReconcilerParts['onUsage'] {
   const mounted = new Set<string>();
   return (volume, usage) => {
@@ -112,9 +117,13 @@ function usageListener(
       return agentMetrics.removeVolume({ namespace, name });
     }
     agentMetrics.setVolume({ namespace, name }, usage);
+    const { freeBytes, sizeBytes } = usage;
+    if (freeBytes !== undefined && sizeBytes !== undefined) {
+      triggers()?.volumeUsage(volume, (freeBytes / sizeBytes) * 100);
+    }
     if (mounted.has(uid)) return;
     mounted.add(uid);
-    onMounted(volume);
+    triggers()?.volumeMounted(volume);
   };
 }
 

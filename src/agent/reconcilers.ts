@@ -6,7 +6,6 @@ import { ownedByAgent } from '../api/ownership.ts';
 import { type Snapshot, snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import { keyOf } from '../kube/object.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import { namespaceType, nodeType, podType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
@@ -19,12 +18,12 @@ import { type Platform, readPlatform } from '../storage/platform.ts';
 import { type StreamLimits, strictStreamLimits } from '../storage/streams/validate-stream.ts';
 import { findOrphans } from '../storage/volumes/orphans.ts';
 import type { Caches } from './caches.ts';
+import { dependentsIn } from './dependents.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
 import { createOpenContent } from './outside-content.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
-import { snapshotsIn } from './snapshots/relations.ts';
 import { createStatusWriter } from './status-writer.ts';
 import type { TransferPort } from './transfer/port.ts';
 import type { ContentOptions } from './volumes/content.ts';
@@ -105,7 +104,7 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
     storage,
     client,
     cached: (key) => caches.volumes.get(key),
-    snapshotsIn: (volume) => snapshotsIn(volume, caches.snapshots).map(keyOf),
+    dependentsIn: dependentsIn(caches),
     writer,
     events,
     clock: systemClock,

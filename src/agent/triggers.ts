@@ -1,3 +1,5 @@
+import type { BuildCache } from '../api/build-cache.ts';
+import type { BuildCacheClaim } from '../api/build-cache-claim.ts';
 import { findCondition } from '../api/conditions.ts';
 import type { LoopbackVolume } from '../api/loopback-volume.ts';
 import type { PlacedStatus } from '../api/ownership.ts';
@@ -5,6 +7,7 @@ import type { Snapshot } from '../api/snapshot.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
+import { cachesIn, claimsOf } from './build-caches/relations.ts';
 import type { CacheListener } from './caches.ts';
 import type { Cached } from './snapshots/options.ts';
 import { isCommitted, referenceKey, snapshotsIn, sourceKey } from './snapshots/relations.ts';
@@ -15,10 +18,22 @@ const CHILDREN_DELAY_MS = 200;
 
 export interface TriggerOptions {
   readonly nodeName: string;
-  readonly caches: { readonly volumes: Cached<LoopbackVolume>; readonly snapshots: Cached<Snapshot> };
-  readonly volumeQueue: Reconciler;
-  readonly snapshotQueue: Reconciler;
-  readonly nodeQueue: Reconciler;
+  readonly caches: {
+    readonly volumes: Cached<LoopbackVolume>;
+    readonly snapshots: Cached<Snapshot>;
+    readonly buildCaches: Cached<BuildCache>;
+    readonly claims: Cached<BuildCacheClaim>;
+  };
+  readonly queues: Queues;
+}
+
+/** The loops of an agent, by what they reconcile. */
+export interface Queues {
+  readonly volumes: Reconciler;
+  readonly snapshots: Reconciler;
+  readonly buildCaches: Reconciler;
+  readonly claims: Reconciler;
+  readonly node: Reconciler;
 }
 
 export interface Triggers extends CacheListener {
@@ -26,55 +41,111 @@ export interface Triggers extends CacheListener {
   enqueueAll(): void;
   /** What lives in a volume can be worked on. */
   volumeMounted(volume: LoopbackVolume): void;
+  /** How full a volume is was looked at. */
+  volumeUsage(volume: LoopbackVolume, freePercent: number): void;
   /** Something about the volume that no watch tells has changed. */
   enqueueVolume(key: string): void;
+  /** The cache has something new to count. */
+  cacheOutcome(key: string): void;
 }
 
 /** Which keys a change makes worth a pass. */
 export function createTriggers(options: TriggerOptions): Triggers {
-  const { nodeName, caches, volumeQueue, snapshotQueue, nodeQueue } = options;
-  const enqueueSnapshotsOf = (volume: LoopbackVolume) => {
-    for (const snapshot of snapshotsIn(volume, caches.snapshots)) snapshotQueue.enqueue(keyOf(snapshot));
+  const { nodeName, caches, queues } = options;
+  const enqueueContentOf = (volume: LoopbackVolume) => {
+    for (const snapshot of snapshotsIn(volume, caches.snapshots)) queues.snapshots.enqueue(keyOf(snapshot));
+    for (const cache of cachesIn(volume, caches.buildCaches)) {
+      queues.buildCaches.enqueue(keyOf(cache));
+      for (const claim of claimsOf(cache, caches.claims)) queues.claims.enqueue(keyOf(claim));
+    }
   };
   return {
     volumeChanged(change) {
       const { kind, object } = change;
-      if (kind !== 'updated' || readiness(object) !== readiness(change.previous)) enqueueSnapshotsOf(object);
-      if (!asksForWork(change)) return;
-      // What is being done for an older wish is not worth finishing.
-      if (kind === 'updated') volumeQueue.interrupt(keyOf(object));
-      else volumeQueue.enqueue(keyOf(object));
-      nodeQueue.enqueue(nodeName, { afterMs: SUM_DELAY_MS });
+      if (kind !== 'updated' || readiness(object) !== readiness(change.previous)) enqueueContentOf(object);
+      if (enqueueIfAsked(queues.volumes, change)) queues.node.enqueue(nodeName, { afterMs: SUM_DELAY_MS });
     },
     snapshotChanged(change) {
-      const { kind, object } = change;
       wakeRelated(options, change);
-      if (!asksForWork(change)) return;
-      if (kind === 'updated') snapshotQueue.interrupt(keyOf(object));
-      else snapshotQueue.enqueue(keyOf(object));
+      enqueueIfAsked(queues.snapshots, change);
     },
-    btrfsNodeChanged: () => nodeQueue.enqueue(nodeName),
-    volumeMounted: enqueueSnapshotsOf,
-    enqueueVolume: (key) => volumeQueue.enqueue(key),
+    buildCacheChanged(change) {
+      const { kind, object } = change;
+      if (kind === 'deleted') enqueueVolumeOf(options, object);
+      if (kind !== 'updated' || offer(object) !== offer(change.previous)) {
+        for (const claim of claimsOf(object, caches.claims)) queues.claims.enqueue(keyOf(claim));
+      }
+      enqueueIfAsked(queues.buildCaches, change);
+    },
+    claimChanged(change) {
+      const { kind, object } = change;
+      const cacheKey = referenceKey(object, object.spec.cacheRef);
+      if (kind !== 'updated' || object.status.baseGeneration !== change.previous.status.baseGeneration) {
+        queues.buildCaches.enqueue(cacheKey, { afterMs: SUM_DELAY_MS });
+      }
+      const cache = caches.buildCaches.get(cacheKey);
+      if (kind === 'deleted' && cache?.metadata.deletionTimestamp !== undefined) queues.buildCaches.enqueue(cacheKey);
+      if (kind === 'deleted' && cache !== undefined) enqueueVolumeOf(options, cache);
+      enqueueIfAsked(queues.claims, change);
+    },
+    btrfsNodeChanged: () => queues.node.enqueue(nodeName),
+    volumeMounted: enqueueContentOf,
+    volumeUsage(volume, freePercent) {
+      for (const cache of cachesIn(volume, caches.buildCaches)) {
+        const isShort = findCondition(cache.status.conditions, 'CapacityPressure') !== undefined;
+        if (freePercent < cache.spec.minFreePercent !== isShort) queues.buildCaches.enqueue(keyOf(cache));
+      }
+    },
+    enqueueVolume: (key) => queues.volumes.enqueue(key),
+    cacheOutcome: (key) => queues.buildCaches.enqueue(key, { afterMs: SUM_DELAY_MS }),
     enqueueAll() {
-      nodeQueue.enqueue(nodeName);
-      for (const volume of caches.volumes.values()) volumeQueue.enqueue(keyOf(volume), { priority: 'low' });
-      for (const snapshot of caches.snapshots.values()) snapshotQueue.enqueue(keyOf(snapshot), { priority: 'low' });
+      queues.node.enqueue(nodeName);
+      for (const kind of ['volumes', 'snapshots', 'buildCaches', 'claims'] as const) {
+        for (const object of caches[kind].values()) queues[kind].enqueue(keyOf(object), { priority: 'low' });
+      }
     },
   };
 }
 
+/** What is being done for an older wish is not worth finishing. */
+function enqueueIfAsked<T extends KubeObject & { readonly status: PlacedStatus }>(
+  queue: Reconciler,
+  change: Change<T>,
+): boolean {
+  if (!asksForWork(change)) return false;
+  if (change.kind === 'updated') queue.interrupt(keyOf(change.object));
+  else queue.enqueue(keyOf(change.object));
+  return true;
+}
+
+function enqueueVolumeOf(
+  { queues }: TriggerOptions,
+  object: KubeObject & { readonly spec: { readonly volumeRef: { readonly name: string } } },
+): void {
+  queues.volumes.enqueue(referenceKey(object, object.spec.volumeRef), { afterMs: CHILDREN_DELAY_MS });
+}
+
 /** Those that wait for a Snapshot, and those that count it. */
-function wakeRelated({ caches, volumeQueue, snapshotQueue }: TriggerOptions, change: Change<Snapshot>): void {
+function wakeRelated(options: TriggerOptions, change: Change<Snapshot>): void {
+  const { caches, queues } = options;
   const { kind, object } = change;
   const parent = sourceKey(object);
-  if (kind !== 'updated' && parent !== undefined) snapshotQueue.enqueue(parent, { afterMs: CHILDREN_DELAY_MS });
-  if (kind === 'deleted')
-    volumeQueue.enqueue(referenceKey(object, object.spec.volumeRef), { afterMs: CHILDREN_DELAY_MS });
+  if (kind !== 'updated' && parent !== undefined) queues.snapshots.enqueue(parent, { afterMs: CHILDREN_DELAY_MS });
+  if (kind === 'deleted') enqueueVolumeOf(options, object);
   if (kind === 'updated' && isCommitted(object) === isCommitted(change.previous)) return;
   const key = keyOf(object);
-  for (const other of caches.snapshots.values()) if (sourceKey(other) === key) snapshotQueue.enqueue(keyOf(other));
-  for (const volume of caches.volumes.values()) if (sourceKey(volume) === key) volumeQueue.enqueue(keyOf(volume));
+  for (const other of caches.snapshots.values()) if (sourceKey(other) === key) queues.snapshots.enqueue(keyOf(other));
+  for (const volume of caches.volumes.values()) if (sourceKey(volume) === key) queues.volumes.enqueue(keyOf(volume));
+  for (const cache of caches.buildCaches.values()) {
+    const { seed } = cache.spec;
+    if (seed !== undefined && referenceKey(cache, seed.snapshotRef) === key) queues.buildCaches.enqueue(keyOf(cache));
+  }
+}
+
+/** What claims that wait for their cache look at. */
+function offer({ status, spec, metadata }: BuildCache): string {
+  const ready = findCondition(status.conditions, 'Ready')?.status;
+  return [ready, status.currentGeneration, spec.pinnedGeneration, metadata.deletionTimestamp].join();
 }
 
 function readiness({ status }: LoopbackVolume): string {

@@ -1,4 +1,4 @@
-import type { Run } from './command.ts';
+import { CommandError, type Run } from './command.ts';
 
 /** These touch managed mounts: commands, not calls of Node's own (see coreutils.ts). */
 const TIMEOUT_MS = 60_000;
@@ -32,4 +32,28 @@ export async function renameTo(run: Run, source: string, destination: string): P
     args: ['--no-clobber', '--no-target-directory', '--', source, destination],
     timeoutMs: TIMEOUT_MS,
   });
+}
+
+/** The text of a small file (the output of a command is bounded); undefined if there is none. */
+export async function readText(run: Run, path: string): Promise<string | undefined> {
+  try {
+    return (await run({ file: 'cat', args: ['--', path], timeoutMs: TIMEOUT_MS })).stdout;
+  } catch (error) {
+    if (error instanceof CommandError && /No such file or directory/.test(error.failure.stderrTail)) return undefined;
+    throw error;
+  }
+}
+
+/** `source` has the name `destination` in one step, and what was there is gone. Not durable before a sync. */
+export async function replaceWith(run: Run, source: string, destination: string): Promise<void> {
+  await run({
+    file: 'mv',
+    args: ['--force', '--no-target-directory', '--', source, destination],
+    timeoutMs: TIMEOUT_MS,
+  });
+}
+
+/** These directories are there, each for root only when it was made now, as those above it. */
+export async function makeDirectories(run: Run, paths: readonly string[]): Promise<void> {
+  await run({ file: 'mkdir', args: ['--parents', '--mode=0700', '--', ...paths], timeoutMs: TIMEOUT_MS });
 }

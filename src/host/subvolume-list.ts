@@ -11,6 +11,8 @@ export interface ListedSubvolume {
   readonly parentUUID: string | undefined;
   /** uuid of the subvolume that it was sent from. */
   readonly receivedUUID: string | undefined;
+  /** Of the last transaction that changed it; what was not synced does not show. */
+  readonly generation: number;
   /** From the top of the filesystem, without a slash at the beginning. */
   readonly path: string;
 }
@@ -43,7 +45,7 @@ export async function hasSubvolumesIn(run: Run, path: string): Promise<boolean> 
 }
 
 const LINE =
-  /^ID (\d+) gen \d+ top level \d+ parent_uuid (-|[0-9a-f-]{36})\s+received_uuid (-|[0-9a-f-]{36})\s+uuid ([0-9a-f-]{36}) path (.+)$/;
+  /^ID (\d+) gen (\d+) top level \d+ parent_uuid (-|[0-9a-f-]{36})\s+received_uuid (-|[0-9a-f-]{36})\s+uuid ([0-9a-f-]{36}) path (.+)$/;
 
 /**
  * Parses `ID 259 gen 8 top level 256 parent_uuid 0636… received_uuid - uuid 673b… path .btrfs-operator/data` (btrfs-progs
@@ -54,10 +56,17 @@ export function parseSubvolumeList(stdout: string): readonly ListedSubvolume[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const [, id, parentUUID, receivedUUID, uuid, path] = LINE.exec(line) ?? [];
+      const [, id, generation, parentUUID, receivedUUID, uuid, path] = LINE.exec(line) ?? [];
       if (id === undefined || uuid === undefined || path === undefined)
         throw new UnexpectedOutputError('btrfs subvolume list', line);
-      return { id: Number(id), uuid, parentUUID: orAbsent(parentUUID), receivedUUID: orAbsent(receivedUUID), path };
+      return {
+        id: Number(id),
+        uuid,
+        parentUUID: orAbsent(parentUUID),
+        receivedUUID: orAbsent(receivedUUID),
+        generation: Number(generation),
+        path,
+      };
     });
 }
 

@@ -71,3 +71,12 @@ export async function deleteSubvolumeById(run: Run, id: number, path: string): P
     timeoutMs: SNAPSHOT_TIMEOUT_MS,
   });
 }
+
+/** The space of these deleted subvolumes is free again. The caller has woken the cleaner by a sync. */
+export async function waitForCleaner(run: Run, path: string, ids: readonly number[]): Promise<void> {
+  await run({
+    file: 'btrfs',
+    args: ['subvolume', 'sync', '--', path, ...ids.map(String)],
+    timeoutMs: SNAPSHOT_TIMEOUT_MS,
+  });
+}

@@ -5,6 +5,8 @@ export const TREE_NAME = '.btrfs-operator';
 export const DATA_NAME = 'data';
 /** Where unfinished work in a volume's tree is. */
 export const STAGING_NAME = 'staging';
+const CACHES_NAME = 'caches';
+const CLAIMS_NAME = 'claims';
 
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -74,7 +76,27 @@ export const treeLayout = Object.freeze({
   writablePath: (uid: string) => `snapshots/${checkUid(uid)}/rw`,
   committedPath: (uid: string) => `snapshots/${checkUid(uid)}/ro`,
   stagingPath: (uid: string) => `${STAGING_NAME}/${checkUid(uid)}`,
+  cachePath: (uid: string) => `${CACHES_NAME}/${checkUid(uid)}`,
+  generationPath: (uid: string, generation: number) => `${CACHES_NAME}/${checkUid(uid)}/${checkNumber(generation)}`,
+  claimPath: (uid: string) => `${CLAIMS_NAME}/${checkUid(uid)}`,
+  /** The clone of a claim, while it may be changed and while it may not. */
+  clonePath: (uid: string, access: 'ReadWrite' | 'ReadOnly') =>
+    `${CLAIMS_NAME}/${checkUid(uid)}/${access === 'ReadWrite' ? 'rw' : 'ro'}`,
 });
+
+/** The number of the generation of a cache that is at this path of the tree; undefined for anything else. */
+export function generationAt(path: string, cacheUid: string): number | undefined {
+  const prefix = `${CACHES_NAME}/${checkUid(cacheUid)}/`;
+  const name = path.startsWith(prefix) ? path.slice(prefix.length) : '';
+  return /^[1-9]\d{0,14}$/.test(name) ? Number(name) : undefined;
+}
+
+/** The uid of the claim whose clone is at this path of the tree; undefined for anything else. */
+export function claimUidAt(path: string): string | undefined {
+  const [area, uid = '', name, ...more] = path.split('/');
+  const isClone = area === CLAIMS_NAME && (name === 'rw' || name === 'ro') && more.length === 0 && UID.test(uid);
+  return isClone ? uid : undefined;
+}
 
 /** The uid that a file in `images/` or `records/` is named after; undefined for one that the operator did not name. */
 export function uidOfFile(name: string): string | undefined {
@@ -86,4 +108,9 @@ export function uidOfFile(name: string): string | undefined {
 function checkUid(uid: string): string {
   if (!UID.test(uid)) throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);
   return uid;
+}
+
+function checkNumber(generation: number): number {
+  if (!Number.isSafeInteger(generation) || generation < 1) throw new TypeError(`not a generation: ${generation}`);
+  return generation;
 }

@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../host/btrfs-filesystem.ts';
 import type { Run } from '../host/command.ts';
-import { copyInto, removePaths, syncFiles } from '../host/files.ts';
+import { copyInto, readText, removePaths, replaceWith, syncFiles } from '../host/files.ts';
 import type { Mount } from '../host/mountinfo.ts';
 import { deleteSubvolumeById, deleteSubvolumes } from '../host/subvolume.ts';
 import {
@@ -16,7 +16,7 @@ import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
 import { STAGING_NAME, TREE_NAME } from './layout.ts';
 
-export type TreeSubvolume = ListedSubvolume;
+export type { ListedSubvolume } from '../host/subvolume-list.ts';
 
 /** Arguments of one command; the kernel's limit is 2 MiB for all of them. */
 const MAX_PATHS = 1_000;
@@ -40,6 +40,10 @@ export interface Tree {
   readonly makeAreas: () => Promise<void>;
   /** The file is there with this content, in directories of its own, on disk. */
   readonly writeRecord: (path: string, record: object) => Promise<void>;
+  /** The file has this content, on disk, or still the one that it had. */
+  readonly replaceRecord: (path: string, record: object) => Promise<void>;
+  /** Text of a file; undefined if there is none. */
+  readonly readRecord: (path: string) => Promise<string | undefined>;
   /** What {@link Tree.removeSubvolume} does, for some that are known to be there, in this order. */
   readonly removeSubvolumes: (paths: readonly string[]) => Promise<void>;
   /** The subvolume is gone, with those that a tenant made in it, on disk too. Safe to repeat. */
@@ -68,7 +72,11 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
     ),
   );
   const removeDirectories = coalesced((paths: readonly string[]) =>
-    removePaths(run, [...within(path, paths, RECORD_NAME), ...within(path, paths)]),
+    removePaths(run, [
+      ...within(path, paths, RECORD_NAME),
+      ...within(path, paths, `${RECORD_NAME}.new`),
+      ...within(path, paths),
+    ]),
   );
   const findNested = coalesced(async (paths: readonly string[]) => {
     const each = await Promise.all(
@@ -95,7 +103,14 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
     list: () => list(),
     listReadOnly: () => listReadOnly(),
     makeAreas: () => write(undefined),
-    writeRecord: (recordPath, record) => write({ path: recordPath, text: `${JSON.stringify(record, undefined, 2)}\n` }),
+    writeRecord: (recordPath, record) => write({ path: recordPath, text: textOf(record) }),
+    async replaceRecord(recordPath, record) {
+      const newPath = `${recordPath}.new`;
+      await write({ path: newPath, text: textOf(record) });
+      await replaceWith(run, join(path, newPath), join(path, recordPath));
+      await syncFiles(run, [join(path, recordPath)]);
+    },
+    readRecord: (recordPath) => readText(run, join(path, recordPath)),
     async removeSubvolumes(paths) {
       await Promise.all(paths.map((each) => remove(each)));
       const left = await list();
@@ -108,6 +123,10 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
     hasNested: async (subvolumePath) => (await findNested(subvolumePath)).has(subvolumePath),
     sync: () => sync(),
   };
+}
+
+function textOf(record: object): string {
+  return `${JSON.stringify(record, undefined, 2)}\n`;
 }
 
 function within(treePath: string, paths: readonly string[], name = ''): string[] {

@@ -34,6 +34,7 @@ export function subvolumeOf(name: 'rw' | 'ro', parts: Partial<ListedSubvolume> =
     uuid: `uuid-${name}`,
     parentUUID: 'uuid-data',
     receivedUUID: undefined,
+    generation: 7,
     path: `.btrfs-operator/snapshots/uid-snap/${name}`,
     ...parts,
   };

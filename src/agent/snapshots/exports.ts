@@ -4,7 +4,7 @@ import { StorageError } from '../../storage/errors.ts';
 import { type ExportOwner, removeExports, sizeOfExport, writeExport } from '../../storage/exports.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { startSend } from '../../storage/snapshots/send.ts';
-import type { Tree, TreeSubvolume } from '../../storage/tree.ts';
+import type { ListedSubvolume, Tree } from '../../storage/tree.ts';
 import { refusalOf } from '../refusal.ts';
 import type { Refusal } from './decide.ts';
 import type { SnapshotReconcilerOptions } from './options.ts';
@@ -95,8 +95,8 @@ function findParent(
   { snapshots }: SnapshotReconcilerOptions,
   snapshot: Snapshot,
   { parentRef }: Wanted,
-  subvolumes: ReadonlyMap<string, TreeSubvolume>,
-): TreeSubvolume | undefined {
+  subvolumes: ReadonlyMap<string, ListedSubvolume>,
+): ListedSubvolume | undefined {
   if (parentRef === undefined) return undefined;
   const parent = snapshots.get(referenceKey(snapshot, parentRef));
   if (parent === undefined || !isInSameVolume(parent, snapshot)) {

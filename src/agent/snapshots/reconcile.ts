@@ -18,7 +18,7 @@ import { type Exports, ensureExports } from './exports.ts';
 import { finalize } from './finalize.ts';
 import { type Made, makeSnapshot } from './make.ts';
 import type { SnapshotReconcilerOptions, Transfer } from './options.ts';
-import { childrenOf, referenceKey, sourceKey } from './relations.ts';
+import { childrenOf, sourceKey, volumeOf } from './relations.ts';
 import { type Report, type Seen, statusOf } from './status.ts';
 
 /** More steps than the longest way (clean, make, commit) means that two of them undo each other. */
@@ -75,12 +75,7 @@ class Pass {
   }
 
   #volume(): LoopbackVolume {
-    const { volumeRef } = this.#snapshot.spec;
-    const volume = this.#options.volumes.get(referenceKey(this.#snapshot, volumeRef));
-    if (volume !== undefined) return volume;
-    throw new StorageError('not-ready', `there is no LoopbackVolume "${volumeRef.name}" on this node any more`, {
-      reason: 'VolumeNotFound',
-    });
+    return volumeOf(this.#options.volumes, this.#snapshot);
   }
 
   /** Steps until there is nothing to do; what is in the way is returned. */

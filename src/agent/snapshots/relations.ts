@@ -2,11 +2,25 @@ import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import { type KubeObject, keyOf } from '../../kube/object.ts';
+import { StorageError } from '../../storage/errors.ts';
 import type { Cached } from './options.ts';
 
 /** Key of what a reference of this object names: references stay in the namespace. */
 export function referenceKey({ metadata }: KubeObject, reference: { readonly name: string }): string {
   return `${metadata.namespace}/${reference.name}`;
+}
+
+/** The volume that an object of this node lives in. Throws `not-ready` if the node has no such volume. */
+export function volumeOf(
+  volumes: Cached<LoopbackVolume>,
+  object: KubeObject & { readonly spec: { readonly volumeRef: { readonly name: string } } },
+): LoopbackVolume {
+  const { volumeRef } = object.spec;
+  const volume = volumes.get(referenceKey(object, volumeRef));
+  if (volume !== undefined) return volume;
+  throw new StorageError('not-ready', `there is no LoopbackVolume "${volumeRef.name}" on this node any more`, {
+    reason: 'VolumeNotFound',
+  });
 }
 
 /** Key of the Snapshot that the object is made of; undefined if it is made of something else. */

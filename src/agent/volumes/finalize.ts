@@ -10,8 +10,6 @@ import type { Refusal } from './decide.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { removalStatusOf } from './status.ts';
 
-const MAX_NAMED = 10;
-
 /**
  * What the object asked for is gone from the node, or kept if its deletionPolicy says so, and the status says that it is.
  * Resumable at every step. Nothing is destroyed on the word of a cache: the object is read anew first (rule 8).
@@ -54,14 +52,9 @@ export async function finalize(
   return settledAfter(step);
 }
 
-/** The first ten of each kind. */
 async function dependentsOf(options: VolumeReconcilerOptions, volume: LoopbackVolume): Promise<string | undefined> {
   const pods = await options.podsUsing(options.storage.layout.volumePath(volume.metadata.uid));
-  const snapshots = options.snapshotsIn(volume).toSorted();
-  const named = [
-    ...(snapshots.length === 0 ? [] : [`Snapshots ${snapshots.slice(0, MAX_NAMED).join(', ')}`]),
-    ...(pods.length === 0 ? [] : [`pods ${pods.join(', ')}`]),
-  ];
+  const named = [...options.dependentsIn(volume), ...(pods.length === 0 ? [] : [`pods ${pods.join(', ')}`])];
   return named.length === 0 ? undefined : named.join('; ');
 }
 

@@ -5,6 +5,7 @@ import type { Namespace } from '../../kube/resource-types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
+import type { DependentsIn } from '../dependents.ts';
 import type { StatusWriter } from '../status-writer.ts';
 import type { ContentOptions } from './content.ts';
 import type { HostFacts } from './decide.ts';
@@ -16,8 +17,7 @@ export interface VolumeReconcilerOptions {
   readonly storage: Storage;
   readonly client: ResourceClient<LoopbackVolume>;
   readonly cached: (key: string) => LoopbackVolume | undefined;
-  /** Keys of the Snapshots in a volume, in no order. */
-  readonly snapshotsIn: (volume: LoopbackVolume) => readonly string[];
+  readonly dependentsIn: DependentsIn;
   readonly writer: StatusWriter<LoopbackVolume, LoopbackVolumeStatus>;
   readonly events: EventRecorder;
   readonly clock: Clock;

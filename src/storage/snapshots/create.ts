@@ -1,8 +1,8 @@
-import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
-import { renameTo } from '../../host/files.ts';
-import { createSubvolume, snapshotSubvolume } from '../../host/subvolume.ts';
+import type { Owner } from '../../host/coreutils.ts';
+import { snapshotSubvolume } from '../../host/subvolume.ts';
 import { attempt } from '../context.ts';
 import { treeLayout } from '../layout.ts';
+import { makeStaged } from '../staged-subvolume.ts';
 import { RECORD_NAME, type Tree } from '../tree.ts';
 import type { TreeIdentity } from './snapshot.ts';
 
@@ -27,31 +27,14 @@ export async function createSnapshot(tree: Tree, identity: TreeIdentity, snapsho
     const { uid } = identity;
     const { sourcePath, access } = snapshot;
     await tree.writeRecord(`${treeLayout.snapshotPath(uid)}/${RECORD_NAME}`, recordOf(identity));
-    const stagingPath = snapshot.stagingPath ?? treeLayout.stagingPath(uid);
-    if (sourcePath === undefined || snapshot.owner !== undefined) return await stage(tree, uid, stagingPath, snapshot);
-    await snapshotSubvolume(tree.run, at(tree, sourcePath), at(tree, placeOf(uid, access)), access);
+    const placePath = placeOf(uid, access);
+    if (sourcePath !== undefined && snapshot.owner === undefined) {
+      await snapshotSubvolume(tree.run, at(tree, sourcePath), at(tree, placePath), access);
+      return;
+    }
+    const { owner = DEFAULT_OWNER, stagingPath = treeLayout.stagingPath(uid) } = snapshot;
+    await makeStaged(tree, { sourcePath, owner, stagingPath, placePath, access });
   });
-}
-
-/** What has to be changed before anybody sees it is made beside. */
-async function stage(
-  tree: Tree,
-  uid: string,
-  stagingPath: string,
-  { sourcePath, access, owner }: NewSnapshot,
-): Promise<void> {
-  const staging = at(tree, stagingPath);
-  await tree.removeSubvolume(stagingPath);
-  if (sourcePath === undefined) await createSubvolume(tree.run, staging);
-  else await snapshotSubvolume(tree.run, at(tree, sourcePath), staging, 'ReadWrite');
-  await ensureDirectory(tree.run, staging, owner ?? DEFAULT_OWNER);
-  if (access === 'ReadWrite') {
-    await renameTo(tree.run, staging, at(tree, placeOf(uid, access)));
-    await tree.sync();
-    return;
-  }
-  await snapshotSubvolume(tree.run, staging, at(tree, placeOf(uid, access)), access);
-  await tree.removeSubvolume(stagingPath);
 }
 
 /** What adoption goes by (with the files of the volume around it). */

@@ -19,10 +19,19 @@ const cacheOf = <T>(objects: readonly T[]) => ({ get: () => undefined, values: (
 
 const triggers = createTriggers({
   nodeName: 'node-a',
-  caches: { volumes: cacheOf([volumeOf(), volumeOf({ metadata: { name: 'other' } })]), snapshots: cacheOf([]) },
-  volumeQueue: queueNamed('volumes'),
-  snapshotQueue: queueNamed('snapshots'),
-  nodeQueue: queueNamed('node'),
+  caches: {
+    volumes: cacheOf([volumeOf(), volumeOf({ metadata: { name: 'other' } })]),
+    snapshots: cacheOf([]),
+    buildCaches: cacheOf([]),
+    claims: cacheOf([]),
+  },
+  queues: {
+    volumes: queueNamed('volumes'),
+    snapshots: queueNamed('snapshots'),
+    buildCaches: queueNamed('caches'),
+    claims: queueNamed('claims'),
+    node: queueNamed('node'),
+  },
 });
 const updated = (parts: VolumeParts) =>
   triggers.volumeChanged({ kind: 'updated', object: volumeOf(parts), previous: volumeOf() });

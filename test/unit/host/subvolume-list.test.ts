@@ -11,11 +11,18 @@ const COMMITTED = 'fba15105-97ca-7d4e-917b-4730f5c40625';
 describe('parseSubvolumeList', () => {
   it('parseSubvolumeList: ids, uuids, parents and where it was received from', () => {
     expect(parseSubvolumeList(textFixture('btrfs-6.2-subvolume-list-tree'))).toEqual([
-      { id: 257, uuid: DATA, path: '.btrfs-operator/data' },
-      { id: 258, uuid: COMMITTED, parentUUID: DATA, path: `${SNAPSHOT}/ro` },
-      { id: 259, uuid: '513aafca-34fd-2f49-a8fa-e5586a2f27ad', parentUUID: COMMITTED, path: `${SNAPSHOT}/rw` },
+      { id: 257, generation: 7, uuid: DATA, path: '.btrfs-operator/data' },
+      { id: 258, generation: 8, uuid: COMMITTED, parentUUID: DATA, path: `${SNAPSHOT}/ro` },
+      {
+        id: 259,
+        generation: 8,
+        uuid: '513aafca-34fd-2f49-a8fa-e5586a2f27ad',
+        parentUUID: COMMITTED,
+        path: `${SNAPSHOT}/rw`,
+      },
       {
         id: 260,
+        generation: 9,
         uuid: '2d1dacaa-c388-2a43-a328-e471c9ca6711',
         receivedUUID: COMMITTED,
         path: '.btrfs-operator/staging/ro',

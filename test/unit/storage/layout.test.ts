@@ -51,7 +51,10 @@ describe('layoutOf', () => {
   it.each(traversals)('D18 makes no path of %s', (_, uid) => {
     for (const [, pathOf] of ofUid) expect(() => pathOf(uid, UID)).toThrow(TypeError);
     expect(() => layout.exportPath(UID, uid)).toThrow(TypeError);
-    for (const pathOf of Object.values(treeLayout)) expect(() => pathOf(uid)).toThrow(TypeError);
+    const { clonePath, generationPath, ...treePaths } = treeLayout;
+    expect(() => clonePath(uid, 'ReadWrite')).toThrow(TypeError);
+    expect(() => generationPath(uid, 1)).toThrow(TypeError);
+    for (const pathOf of Object.values(treePaths)) expect(() => pathOf(uid)).toThrow(TypeError);
   });
 
   it('D18 quotes what it refuses', () => expect(() => layout.imagePath('..\n')).toThrow('not a uid: "..\\n"'));

@@ -1,0 +1,80 @@
+import { type BuildCache, buildCacheType } from '../api/build-cache.ts';
+import { type BuildCacheClaim, buildCacheClaimType } from '../api/build-cache-claim.ts';
+import { agentManager } from '../api/group.ts';
+import { ownedByAgent } from '../api/ownership.ts';
+import { createResourceClient } from '../kube/resource-client.ts';
+import { podType } from '../kube/resource-types.ts';
+import { createCacheMetrics } from '../net/cache-metrics.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
+import { createSharedLocks } from '../storage/shared-locks.ts';
+import type { CachePassOptions } from './build-caches/options.ts';
+import { createBuildCacheReconcile } from './build-caches/reconcile.ts';
+import { createTally } from './build-caches/tally.ts';
+import { createClaimReconcile } from './claims/reconcile.ts';
+import { judge } from './judge.ts';
+import type { ReconcilerParts } from './reconcilers.ts';
+import { createStatusWriter } from './status-writer.ts';
+import { createPodsUsing } from './volumes/users.ts';
+
+/** Passes mostly wait, for the API server and for commands that many of them share. */
+const CONCURRENCY = 64;
+
+export interface CacheReconcilers {
+  readonly buildCaches: Reconciler;
+  readonly claims: Reconciler;
+}
+
+/** The loops over the BuildCaches of this node and their claims; they do nothing until a key is enqueued. */
+export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheKey: string) => void): CacheReconcilers {
+  const { config, log, metrics, transport, storage, caches, events } = parts;
+  const { nodeName } = config;
+  const fieldManager = agentManager(nodeName);
+  const cacheMetrics = createCacheMetrics(metrics.registry);
+  const common: CachePassOptions = {
+    nodeName,
+    storage,
+    caches: caches.buildCaches,
+    claims: caches.claims,
+    volumes: caches.volumes,
+    events,
+    clock: systemClock,
+    locks: createSharedLocks(cacheMetrics.lockWaited),
+    tally: createTally(),
+    metrics: cacheMetrics,
+  };
+  const client = createResourceClient(transport, buildCacheType);
+  const claimClient = createResourceClient(transport, buildCacheClaimType);
+  const start = (name: string, reconcile: Parameters<typeof startReconciler>[0]['reconcile']) =>
+    startReconciler({ name, concurrency: CONCURRENCY, reconcile, judge, log, ...metrics.reconcilerHooks(name) });
+  return {
+    buildCaches: start(
+      'buildcache',
+      createBuildCacheReconcile({
+        ...common,
+        client,
+        claimClient,
+        snapshots: caches.snapshots,
+        writer: createStatusWriter({
+          client,
+          fieldManager,
+          ownedPart: ({ status }: BuildCache) => ownedByAgent(status),
+        }),
+      }),
+    ),
+    claims: start(
+      'buildcacheclaim',
+      createClaimReconcile({
+        ...common,
+        client: claimClient,
+        podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
+        onOutcome,
+        writer: createStatusWriter({
+          client: claimClient,
+          fieldManager,
+          ownedPart: ({ status }: BuildCacheClaim) => ownedByAgent(status),
+        }),
+      }),
+    ),
+  };
+}

@@ -1,0 +1,109 @@
+import type { BuildCache } from '../../api/build-cache.ts';
+import type { BuildCacheClaim, ReleaseOutcome } from '../../api/build-cache-claim.ts';
+import type { ReleaseReason } from '../../api/reasons-build-cache.ts';
+import { type CacheObservation, currentGeneration } from '../../storage/caches/cache.ts';
+import type { ClaimObservation } from '../../storage/caches/claim.ts';
+import { publishedBy } from '../../storage/caches/publish.ts';
+import type { CacheRecord, ClaimRecord } from '../../storage/caches/records.ts';
+import { nameOf } from '../build-caches/status.ts';
+
+/** What becomes of a claim that was released. */
+export interface Release {
+  readonly outcome: ReleaseOutcome;
+  readonly reason: ReleaseReason;
+  readonly message: string;
+  readonly generation?: number | undefined;
+}
+
+export type Judgement =
+  | { readonly kind: 'judged'; readonly release: Release }
+  /** The clone is to become the next generation, if nothing in it speaks against that. */
+  | { readonly kind: 'publish'; readonly cache: CacheRecord; readonly claim: ClaimRecord }
+  /** It can't be told from what is on disk. */
+  | { readonly kind: 'unknown' };
+
+export interface ReleaseFacts {
+  readonly claim: BuildCacheClaim;
+  /** Not there, or being deleted: undefined. */
+  readonly cache: BuildCache | undefined;
+  readonly seen: ClaimObservation;
+  readonly cacheSeen: CacheObservation;
+}
+
+/** By what is on disk, after everything in the clone was synced; the same facts always give the same outcome (rule 9). */
+export function judgeRelease(facts: ReleaseFacts): Judgement {
+  const { claim, seen, cacheSeen } = facts;
+  const record = seen.record === 'damaged' ? undefined : seen.record;
+  const cloneUUID = seen.clone?.uuid ?? record?.cloneUUID;
+  const published = publishedBy(cacheSeen.generations, { uid: claim.metadata.uid, cloneUUID });
+  if (published !== undefined) return judged(publishedAs(published.number, claim));
+  if (claim.spec.release !== 'Publish') {
+    if (claim.spec.release === 'Discard') return discarded('DiscardAsked', 'as spec.release says');
+    return discarded('NotReleased', 'the claim was deleted without a release');
+  }
+  if (seen.clone === undefined) {
+    return claim.status.baseGeneration === undefined
+      ? discarded('NeverMade', 'the claim was released before it had a clone')
+      : discarded('CloneMissing', 'the clone is gone from the volume');
+  }
+  // Whoever was never told of a clone has not worked in it.
+  if (record === undefined) {
+    return claim.status.baseGeneration === undefined
+      ? discarded('NeverMade', 'the claim was released before it had a clone')
+      : { kind: 'unknown' };
+  }
+  return judgeClone(facts, seen.clone.generation, record);
+}
+
+function judgeClone({ claim, cache, cacheSeen }: ReleaseFacts, generation: number, record: ClaimRecord): Judgement {
+  const { record: cacheRecord } = cacheSeen;
+  const isGone = cache === undefined || cache.metadata.uid !== record.cacheUid;
+  if (isGone || cacheRecord === undefined || cacheRecord === 'damaged') {
+    return discarded('CacheDeleted', 'the cache that it was made of was deleted');
+  }
+  if (claim.spec.access === 'ReadOnly') return unchanged('ReadOnly', 'a ReadOnly clone cannot have changed');
+  if (generation <= record.btrfsGeneration) return unchanged('Unchanged', 'nothing in the clone has changed');
+  if (cache.spec.publishPolicy === 'Never')
+    return discarded('PublishPolicyNever', 'the cache publishes nothing (publishPolicy Never)');
+  if (cache.spec.pinnedGeneration !== undefined) {
+    return discarded('CachePinned', `the cache is pinned to generation ${cache.spec.pinnedGeneration}`);
+  }
+  if (record.baseGeneration < cacheRecord.firstGeneration || cache.spec.resetToken !== cacheRecord.resetToken) {
+    return discarded('CacheReset', 'the cache was reset after the clone was made');
+  }
+  const current = currentGeneration(cacheSeen);
+  if (
+    cache.spec.publishPolicy === 'FirstWriterWins' &&
+    current !== undefined &&
+    current.number > record.baseGeneration
+  ) {
+    return judged({
+      outcome: 'Superseded',
+      reason: 'NewerGeneration',
+      message: `generation ${current.number} (published by ${nameOf(current)}) is newer than ${record.baseGeneration}, from which this one started`,
+      generation: current.number,
+    });
+  }
+  return { kind: 'publish', cache: cacheRecord, claim: record };
+}
+
+export function publishedAs(generation: number, { spec }: BuildCacheClaim): Release {
+  const message = `it is generation ${generation} of ${spec.cacheRef.name} now`;
+  return { outcome: 'Published', reason: 'Published', message, generation };
+}
+
+export function discardedBecause(reason: ReleaseReason, message: string): Release {
+  return { outcome: 'Discarded', reason, message };
+}
+
+function judged(release: Release): Judgement {
+  return { kind: 'judged', release };
+}
+
+function discarded(reason: ReleaseReason, message: string): Judgement {
+  return judged(discardedBecause(reason, message));
+}
+
+function unchanged(reason: ReleaseReason, message: string): Judgement {
+  return judged({ outcome: 'Unchanged', reason, message });
+}

@@ -1,0 +1,114 @@
+import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
+import { buildCacheClaimReasons } from '../../api/reasons-build-cache.ts';
+import { ApiError } from '../../kube/errors.ts';
+import { keyOf } from '../../kube/object.ts';
+import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
+import { observeClaim, removeClone } from '../../storage/caches/claim.ts';
+import type { Tree } from '../../storage/tree.ts';
+import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
+import { nameOf } from '../build-caches/status.ts';
+import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
+import { clone } from './clone.ts';
+import { decide, type Refusal } from './decide.ts';
+import { finalize } from './finalize.ts';
+import type { Release } from './judge-release.ts';
+import { withClaimTree } from './place.ts';
+import { release } from './release.ts';
+import { type Report, statusOf } from './status.ts';
+import { refuseUsed, tellRelease } from './tell.ts';
+
+const MAX_STEPS = 4;
+
+/** A BuildCacheClaim on this node follows its object: clone, judge its release, throw the clone away, report. */
+export function createClaimReconcile(
+  options: ClaimReconcilerOptions,
+): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  return async (key, signal) => {
+    const cached = options.claims.get(key);
+    if (cached === undefined || cached.status.nodeName !== options.nodeName) {
+      options.writer.forget(key);
+      return settled;
+    }
+    const claim = options.writer.freshest(cached);
+    if (claim.metadata.deletionTimestamp !== undefined) return await finalize(options, claim, signal);
+    return await new Pass(options, claim, signal).run();
+  };
+}
+
+class Pass {
+  readonly #options: ClaimReconcilerOptions;
+  readonly #signal: AbortSignal;
+  #claim: BuildCacheClaim;
+  #seen: Report['seen'];
+  #step = '';
+
+  constructor(options: ClaimReconcilerOptions, claim: BuildCacheClaim, signal: AbortSignal) {
+    this.#options = options;
+    this.#claim = claim;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<Outcome> {
+    try {
+      const refusal = await withClaimTree(this.#options, this.#claim, (tree) => this.#advance(tree));
+      await this.#write({ refusal });
+      if (refusal !== undefined) return outcomeOf(refusal);
+      return this.#step === '' ? settled : settledAfter(this.#step);
+    } catch (error) {
+      // What the API server refuses is no failure of the claim.
+      if (this.#signal.aborted || error instanceof ApiError) throw error;
+      const refusal = refusalOf(error, buildCacheClaimReasons);
+      await this.#write({ refusal });
+      if (isRetried(error)) throw error;
+      return outcomeOf(refusal);
+    }
+  }
+
+  /** Steps until there is nothing to do; what is in the way is returned. */
+  async #advance(tree: Tree): Promise<Refusal | undefined> {
+    for (let step = 0; step < MAX_STEPS; step++) {
+      this.#seen = { ...(await observeClaim(tree, this.#claim.metadata.uid)), tree };
+      const action = decide(this.#claim, this.#seen);
+      switch (action.kind) {
+        case 'rest':
+          return undefined;
+        case 'refuse':
+          return action.refusal;
+        case 'clone': {
+          const base = await clone(this.#options, this.#claim, tree);
+          const text = `cloned from generation ${base.number} (${nameOf(base)})`;
+          this.#step = 'Cloned';
+          this.#options.events.record(this.#claim, 'Normal', 'Cloned', 'Clone', text);
+          break;
+        }
+        case 'release':
+          await this.#release(await release(this.#options, this.#claim, tree));
+          break;
+        case 'clean':
+          await refuseUsed(this.#options, this.#claim, tree);
+          await removeClone(tree, this.#claim.metadata.uid);
+          break;
+        default:
+          action satisfies never;
+      }
+    }
+    throw new Error(`${keyOf(this.#claim)} does not come to rest after ${MAX_STEPS} steps`);
+  }
+
+  /** The outcome is in status before the clone goes (rule 9). */
+  async #release(judged: Release): Promise<void> {
+    await this.#write({ release: judged });
+    this.#claim = this.#options.writer.freshest(this.#claim);
+    this.#step = judged.outcome;
+    tellRelease(this.#options, this.#claim, judged);
+  }
+
+  async #write(what: { readonly refusal?: Refusal | undefined; readonly release?: Release }): Promise<void> {
+    const { writer, clock, events } = this.#options;
+    const claim = writer.freshest(this.#claim);
+    const { refusal, release } = what;
+    await writer.write(claim, statusOf({ claim, seen: this.#seen, refusal, release, now: clock.now() }));
+    if (refusal === undefined) return;
+    events.record(claim, 'Warning', refusal.reason, 'Reconcile', refusal.message);
+  }
+}

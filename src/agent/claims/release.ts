@@ -1,0 +1,55 @@
+import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
+import { type CacheObservation, observeCache } from '../../storage/caches/cache.ts';
+import { observeClaim } from '../../storage/caches/claim.ts';
+import { publishClone } from '../../storage/caches/publish.ts';
+import { StorageError } from '../../storage/errors.ts';
+import { treeLayout } from '../../storage/layout.ts';
+import type { Tree } from '../../storage/tree.ts';
+import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
+import { referenceKey } from '../snapshots/relations.ts';
+import { discardedBecause, judgeRelease, publishedAs, type Release } from './judge-release.ts';
+
+/**
+ * What becomes of a released claim is known, and if it is to be a generation it is one, on disk. Safe to repeat: who has become a
+ * generation before is found by that. Nobody else works on the cache meanwhile.
+ */
+export async function release(options: ClaimReconcilerOptions, claim: BuildCacheClaim, tree: Tree): Promise<Release> {
+  const { caches, locks, clock, metrics } = options;
+  const { uid } = claim.metadata;
+  const cache = caches.get(referenceKey(claim, claim.spec.cacheRef));
+  const before = await observeClaim(tree, uid);
+  const record = before.record === 'damaged' ? undefined : before.record;
+  const fromMs = clock.monotonicMs();
+  // What was not synced does not show in the generation of btrfs that tells of changes.
+  if (before.clone !== undefined && claim.spec.release === 'Publish') await tree.sync();
+  const cacheUid = record?.cacheUid ?? cache?.metadata.uid;
+  return await locks.alone(cacheUid ?? uid, async () => {
+    const nothing: CacheObservation = { record: undefined, generations: [] };
+    const cacheSeen = cacheUid === undefined ? nothing : await observeCache(tree, cacheUid);
+    const isThere = cache !== undefined && cache.metadata.deletionTimestamp === undefined;
+    const seen = await observeClaim(tree, uid);
+    const judgement = judgeRelease({ claim, cache: isThere ? cache : undefined, seen, cacheSeen });
+    switch (judgement.kind) {
+      case 'judged':
+        return judgement.release;
+      case 'unknown': {
+        const message =
+          "the record of the claim can't be read, so nobody knows whether its clone has changed; set release to Discard, or delete the claim";
+        throw new StorageError('damaged', message, { reason: 'RecordDamaged' });
+      }
+      case 'publish': {
+        if (await tree.hasNested(treeLayout.clonePath(uid, 'ReadWrite'))) {
+          return discardedBecause(
+            'NestedSubvolumes',
+            'the job made subvolumes in the clone, which a generation would lack',
+          );
+        }
+        const number = await publishClone(tree, judgement.cache, judgement.claim);
+        metrics.operationEnded('publish', clock.monotonicMs() - fromMs);
+        return publishedAs(number, claim);
+      }
+      default:
+        return judgement satisfies never;
+    }
+  });
+}
