@@ -1,55 +1,37 @@
 import type { Logger } from 'pino';
-import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
-import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
-import { type Snapshot, snapshotType } from '../api/snapshot.ts';
 import { createLeaseObserver } from '../kube/lease.ts';
-import { type KubeObject, keyOf } from '../kube/object.ts';
+import { keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
 import { type Reflector, startReflector } from '../kube/reflector.ts';
-import { createResourceClient, type ResourceClient } from '../kube/resource-client.ts';
-import type { ResourceType } from '../kube/resource-type.ts';
-import { type Lease, leaseType, type Node, nodeType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createLiveness, type Liveness } from './nodes/liveness.ts';
 import { type NodeState, nodeStateOf } from './nodes/node-state.ts';
 import { type Commitments, createCommitments } from './volumes/commitments.ts';
+import {
+  createWatchedClients,
+  type PlacedName,
+  type Watched,
+  type WatchedClients,
+  type WatchedName,
+  watchedTypes,
+} from './watched.ts';
 
-/** Told of what changed in the caches, after they and all that is derived from them have. */
-export interface ClusterListener {
-  readonly volumeChanged: (change: Change<LoopbackVolume>) => void;
-  readonly snapshotChanged: (change: Change<Snapshot>) => void;
-  readonly btrfsNodeChanged: (change: Change<BtrfsNode>) => void;
-  readonly nodeChanged: (change: Change<Node>) => void;
-  readonly leaseChanged: (change: Change<Lease>) => void;
-}
+type Reflectors = { readonly [Name in WatchedName]: Reflector<Watched[Name]> };
 
-export interface ClusterClients {
-  readonly volumes: ResourceClient<LoopbackVolume>;
-  readonly snapshots: ResourceClient<Snapshot>;
-  readonly btrfsNodes: ResourceClient<BtrfsNode>;
-  readonly nodes: ResourceClient<Node>;
-  readonly leases: ResourceClient<Lease>;
-}
-
-/** The cluster as this process sees it: caches, what follows from them, and clients for a look at the server itself. */
-export interface Cluster {
-  readonly volumes: Reflector<LoopbackVolume>;
-  readonly snapshots: Reflector<Snapshot>;
-  readonly btrfsNodes: Reflector<BtrfsNode>;
-  readonly nodes: Reflector<Node>;
+/** The cluster as this process sees it: what it watches, what follows from that, and clients for a look at the server itself. */
+export interface Cluster extends Omit<Reflectors, 'leases'> {
   readonly commitments: Commitments;
   readonly liveness: Liveness;
-  readonly clients: ClusterClients;
+  readonly clients: WatchedClients;
   nodeStateOf(nodeName: string): NodeState;
   /** As {@link nodeStateOf}, by what the server says now. */
   confirmNodeState(nodeName: string, signal: AbortSignal): Promise<NodeState>;
-  /** Objects whose data is on the node. */
-  volumesOn(nodeName: string): LoopbackVolume[];
-  snapshotsOn(nodeName: string): Snapshot[];
-  /** Resolves when every cache holds all objects. */
+  /** Objects whose data is on the node; of `undefined`: those that have no node yet. */
+  objectsOn<Name extends PlacedName>(name: Name, nodeName: string | undefined): Watched[Name][];
+  /** Resolves when every reflector holds all objects. */
   synced(signal: AbortSignal): Promise<void>;
-  /** What is wrong with the caches, in a few words; `undefined` if nothing. */
+  /** What is wrong with the reflectors, in a few words; `undefined` if nothing. */
   complaint(): string | undefined;
   stop(): Promise<void>;
 }
@@ -60,28 +42,20 @@ export interface ClusterOptions {
   readonly namespace: string;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly listener: ClusterListener;
+  /** Told of what changed, after the reflector and all that is derived from it have. */
+  readonly onChange: <Name extends WatchedName>(name: Name, change: Change<Watched[Name]>) => void;
 }
 
 // Twice what a watch may be quiet before it is made anew.
 const STALE_MS = 180_000;
 
-/** Starts to fill the caches. */
-export function startCluster({ transport, namespace, log, clock, listener }: ClusterOptions): Cluster {
-  const start = <T extends KubeObject>(type: ResourceType<T>, onChange: (change: Change<T>) => void, within?: string) =>
-    startReflector<T>({ transport, type, namespace: within, log, clock, onChange });
-  const clients = createClients(transport);
+/** Starts to fill the reflectors. */
+export function startCluster(options: ClusterOptions): Cluster {
+  const { transport, namespace, clock } = options;
+  const clients = createWatchedClients(transport);
   const commitments = createCommitments();
-  const volumes = start<LoopbackVolume>(loopbackVolumeType, (change) => {
-    const key = keyOf(change.object);
-    if (change.kind === 'deleted') commitments.forget(key);
-    else commitments.observe(key, change.object);
-    listener.volumeChanged(change);
-  });
-  const snapshots = start<Snapshot>(snapshotType, listener.snapshotChanged);
-  const btrfsNodes = start<BtrfsNode>(btrfsNodeType, listener.btrfsNodeChanged);
-  const nodes = start(nodeType, listener.nodeChanged);
-  const leases = start(leaseType, listener.leaseChanged, namespace);
+  const reflectors = startReflectors(options, commitments);
+  const { btrfsNodes, nodes, leases } = reflectors;
   const liveness = createLiveness({
     namespace,
     observer: createLeaseObserver({ clock }),
@@ -89,12 +63,9 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
     cached: (key) => leases.get(key),
     read: (key, signal) => clients.leases.get(key, { signal }),
   });
-  const caches = Object.entries({ volumes, snapshots, btrfsNodes, nodes, leases });
+  const all = Object.entries(reflectors);
   return {
-    volumes,
-    snapshots,
-    btrfsNodes,
-    nodes,
+    ...reflectors,
     commitments,
     liveness,
     clients,
@@ -108,24 +79,37 @@ export function startCluster({ transport, namespace, log, clock, listener }: Clu
       ]);
       return nodeStateOf({ agent, node, btrfsNode });
     },
-    volumesOn: (name) => [...volumes.values()].filter(({ status }) => status.nodeName === name),
-    snapshotsOn: (name) => [...snapshots.values()].filter(({ status }) => status.nodeName === name),
-    synced: async (signal) => void (await Promise.all(caches.map(([, cache]) => cache.synced(signal)))),
+    objectsOn: <Name extends PlacedName>(name: Name, nodeName: string | undefined) =>
+      [...(reflectors[name] as Reflector<Watched[Name]>).values()].filter(({ status }) => status.nodeName === nodeName),
+    synced: async (signal) => void (await Promise.all(all.map(([, reflector]) => reflector.synced(signal)))),
     complaint() {
-      const listing = caches.filter(([, cache]) => !cache.hasSynced).map(([name]) => `${name} not listed yet`);
-      const stale = caches.filter(([, cache]) => cache.idleMs > STALE_MS).map(([name]) => `watch of ${name} is silent`);
+      const listing = all.filter(([, { hasSynced }]) => !hasSynced).map(([name]) => `${name} not listed yet`);
+      const stale = all.filter(([, { idleMs }]) => idleMs > STALE_MS).map(([name]) => `watch of ${name} is silent`);
       return [...listing, ...stale].join(', ') || undefined;
     },
-    stop: async () => void (await Promise.all(caches.map(([, cache]) => cache.stop()))),
+    stop: async () => void (await Promise.all(all.map(([, reflector]) => reflector.stop()))),
   };
 }
 
-function createClients(transport: Transport): ClusterClients {
+function startReflectors(options: ClusterOptions, commitments: Commitments): Reflectors {
+  const { transport, namespace, log, clock } = options;
+  const start = <Name extends WatchedName>(
+    name: Name,
+    onChange = (change: Change<Watched[Name]>) => options.onChange(name, change),
+    within?: string,
+  ) => startReflector<Watched[Name]>({ transport, type: watchedTypes[name], namespace: within, log, clock, onChange });
   return {
-    volumes: createResourceClient<LoopbackVolume>(transport, loopbackVolumeType),
-    snapshots: createResourceClient<Snapshot>(transport, snapshotType),
-    btrfsNodes: createResourceClient<BtrfsNode>(transport, btrfsNodeType),
-    nodes: createResourceClient(transport, nodeType),
-    leases: createResourceClient(transport, leaseType),
+    volumes: start('volumes', (change) => {
+      const key = keyOf(change.object);
+      if (change.kind === 'deleted') commitments.forget(key);
+      else commitments.observe(key, change.object);
+      options.onChange('volumes', change);
+    }),
+    snapshots: start('snapshots'),
+    caches: start('caches'),
+    claims: start('claims'),
+    btrfsNodes: start('btrfsNodes'),
+    nodes: start('nodes'),
+    leases: start('leases', undefined, namespace),
   };
 }

@@ -10,13 +10,16 @@ import { createLogger } from '../log.ts';
 import { createMetrics, type Metrics } from '../net/metrics.ts';
 import { startHealthServer, startMetricsServer } from '../net/server.ts';
 import { systemClock } from '../runtime/clock.ts';
-import { startReconciler } from '../runtime/reconciler.ts';
+import { type ReconcilerOptions, startReconciler } from '../runtime/reconciler.ts';
+import { buildCacheKind } from './build-caches/kind.ts';
+import { buildCacheClaimKind } from './claims/kind.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { judge } from './judge.ts';
-import { createNodeReconcile } from './nodes/reconcile.ts';
+import { createNodeReconcile, type NodeReconcileOptions } from './nodes/reconcile.ts';
+import type { PlacedKind, PlacedObject } from './objects/placed-kind.ts';
 import { createObjectReconcile } from './objects/reconcile.ts';
 import { snapshotKind } from './snapshots/kind.ts';
-import { createTriggers, type Triggers } from './triggers.ts';
+import { createTriggers, type Reconcilers, type Triggers } from './triggers.ts';
 import { volumeKind } from './volumes/kind.ts';
 
 /** What a leader works with, and where it says how it goes. */
@@ -78,7 +81,7 @@ async function elect(leader: Leader, signal: AbortSignal): Promise<number> {
   return result === 'lost' ? 1 : 0;
 }
 
-/** Fills the caches, then keeps the cluster's volumes and nodes reconciled until the signal aborts. */
+/** Fills the caches, then keeps the cluster's objects and nodes reconciled until the signal aborts. */
 async function lead({ config, log, metrics, transport, onCluster }: Leader, signal: AbortSignal): Promise<void> {
   metrics.setLeading(LEADER_LEASE, true);
   const clock = systemClock;
@@ -90,41 +93,17 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
     namespace: config.namespace,
     log,
     clock,
-    listener: {
-      volumeChanged: (change) => triggers?.volumeChanged(change),
-      snapshotChanged: (change) => triggers?.snapshotChanged(change),
-      btrfsNodeChanged: (change) => triggers?.btrfsNodeChanged(change),
-      nodeChanged: (change) => triggers?.nodeChanged(change),
-      leaseChanged: (change) => triggers?.leaseChanged(change),
-    },
+    onChange: (name, change) => triggers?.changed[name](change),
   });
   onCluster(cluster);
-  const common = { concurrency: config.concurrency, judge, log, clock };
-  const volumes = startReconciler({
-    name: 'loopbackvolume',
-    reconcile: createObjectReconcile({ kind: volumeKind(cluster), cluster, events, clock }),
-    ...common,
-    ...metrics.reconcilerHooks('loopbackvolume'),
-  });
-  const snapshots = startReconciler({
-    name: 'snapshot',
-    reconcile: createObjectReconcile({ kind: snapshotKind(cluster), cluster, events, clock }),
-    ...common,
-    ...metrics.reconcilerHooks('snapshot'),
-  });
   const onStateChange = (nodeName: string) => triggers?.nodeStateChanged(nodeName);
-  const nodes = startReconciler({
-    name: 'btrfsnode',
-    reconcile: createNodeReconcile({ cluster, events, clock, onStateChange }),
-    ...common,
-    ...metrics.reconcilerHooks('btrfsnode'),
-  });
+  const reconcilers = startReconcilers({ config, log, metrics }, { cluster, events, clock, onStateChange });
   // Who reads and signs X.509 needs 8 MB more: not for agents, which are in the same bundle, nor while standing by.
   const { startCertificates } = await import('./certificates/start.ts');
   const certificates = startCertificates({ ...config, transport, log, clock, metrics });
   try {
     await cluster.synced(signal);
-    triggers = createTriggers({ cluster, volumes, snapshots, nodes });
+    triggers = createTriggers(cluster, reconcilers);
     triggers.enqueueAll();
     log.info('caches synced');
     await aborted(signal);
@@ -132,15 +111,29 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
     if (!signal.aborted) throw error;
   } finally {
     const graceMs = config.shutdownGraceSeconds * 1000;
-    await Promise.all([
-      volumes.stop(graceMs),
-      snapshots.stop(graceMs),
-      nodes.stop(graceMs),
-      cluster.stop(),
-      certificates.stop(graceMs),
-    ]);
+    const stopping = [...Object.values(reconcilers), certificates].map((running) => running.stop(graceMs));
+    await Promise.all([...stopping, cluster.stop()]);
     await events.flush();
   }
+}
+
+function startReconcilers(
+  { config, log, metrics }: Pick<Leader, 'config' | 'log' | 'metrics'>,
+  context: NodeReconcileOptions,
+): Reconcilers {
+  const { cluster, clock } = context;
+  const start = (name: string, reconcile: ReconcilerOptions['reconcile']) => {
+    const hooks = metrics.reconcilerHooks(name);
+    return startReconciler({ name, reconcile, concurrency: config.concurrency, judge, log, clock, ...hooks });
+  };
+  const place = <T extends PlacedObject>(kind: PlacedKind<T>) => createObjectReconcile({ kind, ...context });
+  return {
+    volumes: start('loopbackvolume', place(volumeKind(cluster))),
+    snapshots: start('snapshot', place(snapshotKind(cluster))),
+    caches: start('buildcache', place(buildCacheKind(cluster))),
+    claims: start('buildcacheclaim', place(buildCacheClaimKind(cluster))),
+    btrfsNodes: start('btrfsnode', createNodeReconcile(context)),
+  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -2,22 +2,23 @@ import { isDeepStrictEqual } from 'node:util';
 import type { BtrfsNode } from '../api/btrfs-node.ts';
 import { findCondition } from '../api/conditions.ts';
 import type { LoopbackVolume } from '../api/loopback-volume.ts';
-import { keyOf } from '../kube/object.ts';
+import { type KubeObject, keyOf } from '../kube/object.ts';
+import type { Change } from '../kube/object-store.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
-import type { Cluster, ClusterListener } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
+import type { PlacedObject } from './objects/placed-kind.ts';
 import { committedBytesOf } from './volumes/commitments.ts';
+import { type PlacedName, placedNames, type WatchedListeners } from './watched.ts';
 
-export interface TriggerOptions {
-  readonly cluster: Cluster;
-  readonly volumes: Reconciler;
-  readonly snapshots: Reconciler;
-  readonly nodes: Reconciler;
-}
+/** One for each kind whose objects are on nodes, and one for the nodes. */
+export type Reconcilers = { readonly [Name in PlacedName | 'btrfsNodes']: Reconciler };
 
-export interface Triggers extends ClusterListener {
-  /** Everything in the caches is looked at, after what changes meanwhile. */
+export interface Triggers {
+  /** Told of what changed. */
+  readonly changed: WatchedListeners;
+  /** Everything that is known is looked at, after what changes meanwhile. */
   enqueueAll(): void;
-  /** The volumes of a node, and those that wait for one, are looked at. */
+  /** The objects of a node, and the volumes that wait for one, are looked at. */
   nodeStateChanged(nodeName: string): void;
 }
 
@@ -25,56 +26,102 @@ export interface Triggers extends ClusterListener {
 const WAKE_AFTER_MS = 100;
 
 /** Which keys a change makes worth a look. */
-export function createTriggers({ cluster, volumes, snapshots, nodes }: TriggerOptions): Triggers {
-  const wakeUnplaced = () => {
-    for (const volume of cluster.volumes.values()) {
-      if (volume.status.nodeName === undefined) volumes.enqueue(keyOf(volume), { afterMs: WAKE_AFTER_MS });
-    }
-  };
-  const wakeUnplacedSnapshots = ({ metadata }: LoopbackVolume) => {
-    for (const snapshot of cluster.snapshots.values()) {
-      const isOfVolume =
-        snapshot.spec.volumeRef.name === metadata.name && snapshot.metadata.namespace === metadata.namespace;
-      if (isOfVolume && snapshot.status.nodeName === undefined) snapshots.enqueue(keyOf(snapshot));
-    }
-  };
+export function createTriggers(cluster: Cluster, reconcilers: Reconcilers): Triggers {
+  const nodes = reconcilers.btrfsNodes;
+  const wake = createWakers(cluster, reconcilers);
   return {
-    volumeChanged({ kind, object, previous }) {
-      volumes.enqueue(keyOf(object));
+    changed: createListeners(cluster, reconcilers, wake),
+    enqueueAll() {
+      for (const { metadata } of cluster.btrfsNodes.values()) nodes.enqueue(metadata.name, { priority: 'low' });
+      for (const name of placedNames) {
+        for (const object of cluster[name].values()) {
+          reconcilers[name].enqueue(keyOf(object), { priority: 'low' });
+          const { nodeName } = object.status;
+          if (nodeName !== undefined) nodes.enqueue(nodeName, { priority: 'low' });
+        }
+      }
+    },
+    nodeStateChanged(nodeName) {
+      for (const name of placedNames) {
+        for (const object of cluster.objectsOn(name, nodeName)) reconcilers[name].enqueue(keyOf(object));
+      }
+      wake.volumes();
+    },
+  };
+}
+
+/** Have those looked at that have no node yet. */
+interface Wakers {
+  readonly volumes: () => void;
+  readonly thoseOfVolume: (volume: LoopbackVolume) => void;
+  readonly claimsOf: (cache: KubeObject) => void;
+}
+
+function createWakers(cluster: Cluster, reconcilers: Reconcilers): Wakers {
+  return {
+    volumes() {
+      for (const volume of cluster.objectsOn('volumes', undefined)) {
+        reconcilers.volumes.enqueue(keyOf(volume), { afterMs: WAKE_AFTER_MS });
+      }
+    },
+    thoseOfVolume(volume) {
+      for (const name of ['snapshots', 'caches'] as const) {
+        for (const object of cluster.objectsOn(name, undefined)) {
+          if (isNamed(volume, object, object.spec.volumeRef)) reconcilers[name].enqueue(keyOf(object));
+        }
+      }
+    },
+    claimsOf(cache) {
+      for (const claim of cluster.objectsOn('claims', undefined)) {
+        if (isNamed(cache, claim, claim.spec.cacheRef)) reconcilers.claims.enqueue(keyOf(claim));
+      }
+    },
+  };
+}
+
+function createListeners(cluster: Cluster, reconcilers: Reconcilers, wake: Wakers): WatchedListeners {
+  const nodes = reconcilers.btrfsNodes;
+  return {
+    volumes(change) {
+      const { kind, object, previous } = change;
       const { nodeName } = object.status;
-      if (kind !== 'updated' || nodeName !== previous.status.nodeName) wakeUnplacedSnapshots(object);
+      reconcilers.volumes.enqueue(keyOf(object));
+      if (concernsFollowers(change)) wake.thoseOfVolume(object);
       if (nodeName === undefined) return;
       if (previous?.status.nodeName === undefined && kind !== 'deleted') nodes.enqueue(nodeName);
-      if (kind === 'deleted' || freesCapacity(object, previous)) wakeUnplaced();
+      if (kind === 'deleted' || freesCapacity(object, previous)) wake.volumes();
     },
-    snapshotChanged: ({ object }) => snapshots.enqueue(keyOf(object)),
-    btrfsNodeChanged({ kind, object, previous }) {
+    snapshots: ({ object }) => reconcilers.snapshots.enqueue(keyOf(object)),
+    caches(change) {
+      reconcilers.caches.enqueue(keyOf(change.object));
+      if (concernsFollowers(change)) wake.claimsOf(change.object);
+    },
+    claims: ({ object }) => reconcilers.claims.enqueue(keyOf(object)),
+    btrfsNodes({ kind, object, previous }) {
       nodes.enqueue(object.metadata.name);
-      if (kind !== 'updated' || !isDeepStrictEqual(offerFacts(object), offerFacts(previous))) wakeUnplaced();
+      if (kind !== 'updated' || !isDeepStrictEqual(offerFacts(object), offerFacts(previous))) wake.volumes();
     },
-    nodeChanged({ kind, object, previous }) {
+    nodes({ kind, object, previous }) {
       if (kind !== 'updated') nodes.enqueue(object.metadata.name);
-      if (kind !== 'updated' || !isDeepStrictEqual(object.metadata.labels, previous.metadata.labels)) wakeUnplaced();
+      if (kind !== 'updated' || !isDeepStrictEqual(object.metadata.labels, previous.metadata.labels)) wake.volumes();
     },
-    leaseChanged({ object }) {
+    leases({ object }) {
       const nodeName = cluster.liveness.leaseChanged(keyOf(object));
       if (nodeName !== undefined) nodes.enqueue(nodeName);
     },
-    enqueueAll() {
-      for (const { metadata } of cluster.btrfsNodes.values()) nodes.enqueue(metadata.name, { priority: 'low' });
-      for (const volume of cluster.volumes.values()) {
-        volumes.enqueue(keyOf(volume), { priority: 'low' });
-        const { nodeName } = volume.status;
-        if (nodeName !== undefined) nodes.enqueue(nodeName, { priority: 'low' });
-      }
-      for (const snapshot of cluster.snapshots.values()) snapshots.enqueue(keyOf(snapshot), { priority: 'low' });
-    },
-    nodeStateChanged(nodeName) {
-      for (const volume of cluster.volumesOn(nodeName)) volumes.enqueue(keyOf(volume));
-      for (const snapshot of cluster.snapshotsOn(nodeName)) snapshots.enqueue(keyOf(snapshot));
-      wakeUnplaced();
-    },
   };
+}
+
+/** The reference in the object means this one. */
+function isNamed({ metadata }: KubeObject, from: KubeObject, reference: { readonly name: string }): boolean {
+  return reference.name === metadata.name && from.metadata.namespace === metadata.namespace;
+}
+
+/** Something that those see who wait for a place beside the object. */
+function concernsFollowers({ kind, object, previous }: Change<PlacedObject>): boolean {
+  if (kind !== 'updated') return true;
+  const isLeaving = ({ metadata }: PlacedObject) => metadata.deletionTimestamp !== undefined;
+  return object.status.nodeName !== previous.status.nodeName || isLeaving(object) !== isLeaving(previous);
 }
 
 function freesCapacity(now: LoopbackVolume, before: LoopbackVolume | undefined): boolean {

@@ -5,6 +5,7 @@ import type { EventRecorder } from '../../kube/events.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
+import { placedNames } from '../watched.ts';
 import { decideNode, saysLost } from './decide.ts';
 import type { NodeState } from './node-state.ts';
 import { lostStatus } from './status.ts';
@@ -58,7 +59,7 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
   return async (name: string, signal: AbortSignal): Promise<Outcome> => {
     const btrfsNode = cluster.btrfsNodes.get(name);
     noteState(name);
-    if (btrfsNode === undefined && cluster.volumesOn(name).length === 0) {
+    if (btrfsNode === undefined && placedNames.every((kind) => cluster.objectsOn(kind, name).length === 0)) {
       states.delete(name);
       return settled;
     }

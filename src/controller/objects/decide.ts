@@ -11,6 +11,8 @@ export interface World {
   readonly nodeState: NodeState | undefined;
   /** This process has placed it and the cache does not show that yet. */
   readonly isAssumed: boolean;
+  /** Milliseconds until it is to go by itself, 0 or less if that is over; `undefined`: never. */
+  readonly expiresInMs: number | undefined;
   /** Where it could go now; asked only of an object that is to be placed. */
   readonly placement: () => Placement;
 }
@@ -25,7 +27,11 @@ export type Decision =
   | { readonly kind: 'refuse'; readonly reason: string; readonly message: string }
   /** Placed, but condition Scheduled does not say so for this generation. */
   | { readonly kind: 'confirm-placement'; readonly nodeName: string }
-  | { readonly kind: 'mark-lost'; readonly nodeName: string };
+  | { readonly kind: 'mark-lost'; readonly nodeName: string }
+  /** Its time is over. */
+  | { readonly kind: 'expire' }
+  /** Nothing, but its time will be over. */
+  | { readonly kind: 'await-expiry'; readonly afterMs: number };
 
 const none: Decision = { kind: 'none' };
 
@@ -60,10 +66,13 @@ function decideUnplaced(world: World): Decision {
 function decidePlaced(world: World, nodeName: string): Decision {
   const isLost = world.nodeState === 'lost' || world.nodeState === 'gone';
   if (isLost && !saysLost(world.object)) return { kind: 'mark-lost', nodeName };
+  const { expiresInMs } = world;
+  if (expiresInMs !== undefined && expiresInMs <= 0) return { kind: 'expire' };
   const { metadata, status } = world.object;
   const scheduled = findCondition(status.conditions, 'Scheduled');
   const isConfirmed = scheduled?.status === 'True' && scheduled.observedGeneration === metadata.generation;
-  return isConfirmed ? none : { kind: 'confirm-placement', nodeName };
+  if (!isConfirmed) return { kind: 'confirm-placement', nodeName };
+  return expiresInMs === undefined ? none : { kind: 'await-expiry', afterMs: expiresInMs };
 }
 
 /** The agent has said so after it saw the deletion, which is a generation of its own: earlier words are about an earlier life. */

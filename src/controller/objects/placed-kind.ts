@@ -24,6 +24,8 @@ export interface PlacedKind<T extends PlacedObject> {
   readonly assume: (object: T, nodeName: string) => () => void;
   /** Whether choosing a node is worth an Event: not where it follows from another object. */
   readonly tellsPlacement: boolean;
+  /** When an object that was not deleted by anyone is to go; without this, or `undefined`, never. */
+  readonly expiresAt?: (object: T) => Date | undefined;
   /** What stays on the disk of a node that is gone for good, for people. */
   readonly leftBehind: (object: T) => string;
 }

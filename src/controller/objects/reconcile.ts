@@ -20,10 +20,12 @@ export interface ObjectReconcileOptions<T extends PlacedObject> {
 
 // Changes of nodes and volumes wake those that wait; this is for a change that was missed.
 const SAFETY_NET_MS = 600_000;
+// The wall clock may be set while a pass waits for an hour of it.
+const MAX_EXPIRY_WAIT_MS = 600_000;
 // The event of the newer version is usually here before.
 const CONFLICT_MS = 500;
 
-/** The part of the controller in the life of objects whose data is on a node: finalizer, place, lost nodes. */
+/** The part of the controller in the life of objects whose data is on a node: finalizer, place, lost nodes, end of time. */
 export function createObjectReconcile<T extends PlacedObject>(options: ObjectReconcileOptions<T>) {
   const pass = new ObjectPass(options);
   return (key: string, signal: AbortSignal): Promise<Outcome> => pass.run(key, signal);
@@ -63,11 +65,13 @@ class ObjectPass<T extends PlacedObject> {
 
   #decide(object: T): Decision {
     const { nodeName } = object.status;
+    const expiresAt = this.#kind.expiresAt?.(object);
     return decideObject({
-      object: object,
+      object,
       finalizer: this.#kind.finalizer,
       nodeState: nodeName === undefined ? undefined : this.#cluster.nodeStateOf(nodeName),
       isAssumed: this.#kind.isAssumed(keyOf(object)),
+      expiresInMs: expiresAt === undefined ? undefined : expiresAt.getTime() - this.#clock.now().getTime(),
       placement: () => this.#kind.place(object),
     });
   }
@@ -92,6 +96,10 @@ class ObjectPass<T extends PlacedObject> {
         return await this.#refuse(object, decision, signal);
       case 'mark-lost':
         return await this.#markLost(object, decision.nodeName, signal);
+      case 'expire':
+        return await this.#expire(object, signal);
+      case 'await-expiry':
+        return recheck(Math.min(decision.afterMs, MAX_EXPIRY_WAIT_MS));
       default:
         return decision satisfies never;
     }
@@ -143,6 +151,13 @@ class ObjectPass<T extends PlacedObject> {
     const note = `node ${nodeName} is gone for good, so the object goes; the data stays on the disk of that node (${this.#kind.leftBehind(object)})`;
     this.#events.record(object, 'Warning', 'NodeLost', 'Abandon', note);
     return settledAfter('abandoned');
+  }
+
+  /** Only what was looked at: one that was changed since may have got more time. */
+  async #expire({ metadata }: T, signal: AbortSignal): Promise<Outcome> {
+    const { uid, resourceVersion } = metadata;
+    await this.#kind.client.delete(keyOf({ metadata }), { uid, resourceVersion, signal });
+    return settledAfter('expired');
   }
 
   #recheckNode(nodeName: string): Outcome {

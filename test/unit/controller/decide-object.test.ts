@@ -5,6 +5,8 @@ import { condition, nodeLost, scheduled, volumeOf } from '../../builders/objects
 
 const deleting = { deletionTimestamp: '2026-01-01T00:00:00Z', generation: 2 };
 const placed = { nodeName: 'node-a', conditions: [scheduled()] };
+const minuteLeft = { expiresInMs: 60_000, nodeState: 'present' } as const;
+const over = { expiresInMs: 0, nodeState: 'present' } as const;
 const refusal = { kind: 'none', reason: 'NoNodeFits', message: '0 of 0' } as const;
 const removed = (observedGeneration: number) => condition('Removed', 'True', { observedGeneration });
 
@@ -148,6 +150,50 @@ const rows: Row[] = [
     world: { object: volumeOf({ metadata: deleting, status: placed }), nodeState: 'gone' },
     decision: { kind: 'abandon', nodeName: 'node-a' },
   },
+  {
+    title: 'one whose time will be over is looked at then',
+    world: { object: volumeOf({ status: placed }), ...minuteLeft },
+    decision: { kind: 'await-expiry', afterMs: 60_000 },
+  },
+  {
+    title: 'one whose time is over expires',
+    world: { object: volumeOf({ status: placed }), ...over },
+    decision: { kind: 'expire' },
+  },
+  {
+    title: 'one whose time has long been over expires, whatever Scheduled says',
+    world: { object: volumeOf({ status: { nodeName: 'node-a' } }), ...over, expiresInMs: -1e9 },
+    decision: { kind: 'expire' },
+  },
+  {
+    title: 'Scheduled is confirmed before the wait',
+    world: { object: volumeOf({ status: { nodeName: 'node-a' } }), ...minuteLeft },
+    decision: { kind: 'confirm-placement', nodeName: 'node-a' },
+  },
+  {
+    title: 'one whose time is over, without our finalizer: first it gets that, or its node would never clean up',
+    world: { object: volumeOf({ metadata: { finalizers: [] }, status: placed }), ...over },
+    decision: { kind: 'add-finalizer' },
+  },
+  {
+    title: 'one that is being deleted does not expire as well',
+    world: { object: volumeOf({ metadata: deleting, status: placed }), ...over },
+    decision: { kind: 'none' },
+  },
+  {
+    title: 'on a lost node: it is marked first',
+    world: { object: volumeOf({ status: placed }), ...over, nodeState: 'lost' },
+    decision: { kind: 'mark-lost', nodeName: 'node-a' },
+  },
+  {
+    title: 'on a lost node, marked: it expires, and stays until the node is back',
+    world: {
+      object: volumeOf({ status: { ...placed, conditions: [scheduled(), nodeLost()] } }),
+      ...over,
+      nodeState: 'lost',
+    },
+    decision: { kind: 'expire' },
+  },
 ];
 
 describe('decideObject', () => {
@@ -156,7 +202,14 @@ describe('decideObject', () => {
       throw new Error('placement was not to be asked');
     };
     expect(
-      decideObject({ finalizer: VOLUME_FINALIZER, nodeState: undefined, isAssumed: false, placement, ...world }),
+      decideObject({
+        finalizer: VOLUME_FINALIZER,
+        nodeState: undefined,
+        isAssumed: false,
+        expiresInMs: undefined,
+        placement,
+        ...world,
+      }),
     ).toEqual(decision);
   });
 });
