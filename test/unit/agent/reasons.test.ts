@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { btrfsNodeReasons, loopbackVolumeReasons } from '../../../src/api/reasons.ts';
+import { buildCacheClaimReasons, buildCacheReasons } from '../../../src/api/reasons-build-cache.ts';
 import { snapshotReasons } from '../../../src/api/reasons-snapshot.ts';
 
 const srcPath = path.resolve(import.meta.dirname, '../../../src');
@@ -20,7 +21,12 @@ function reasonsIn(room: string): readonly (readonly [reason: string, file: stri
 describe('reasons', () => {
   // Events have reasons of their own, which no condition shows.
   const ofEvents = ['Created', 'Healed', 'Changed', 'Resized', 'Minimized', 'Transferred'];
-  const explained = { ...loopbackVolumeReasons, ...snapshotReasons };
+  const explained = {
+    ...loopbackVolumeReasons,
+    ...snapshotReasons,
+    ...buildCacheReasons,
+    ...buildCacheClaimReasons,
+  };
 
   it.each(['storage', 'agent', 'controller'])(
     'every reason that src/%s writes is one that the API explains',

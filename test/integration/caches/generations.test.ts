@@ -1,0 +1,104 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { waitFor } from '../../cluster/wait-for.ts';
+import { type Lab, startLab } from '../lab.ts';
+import { areaOf, type CacheKit, cacheKit, cloneOf, conditionOf } from './kit.ts';
+
+let lab: Lab;
+let kit: CacheKit;
+let mountPath: string;
+
+beforeAll(async () => {
+  lab = await startLab();
+  await lab.startAgent('node-a');
+  kit = cacheKit(lab);
+  await lab.createVolume('vol');
+  mountPath = (await lab.ready('vol')).status.mountPath ?? '';
+});
+afterAll(() => lab?.[Symbol.asyncDispose]());
+beforeEach(() => lab.showLogsOnFailure());
+
+const eventReasons = async (object: { metadata: { uid: string } }) =>
+  (await lab.eventsOf(object)).map(({ reason }) => reason);
+
+describe('BuildCache: generations', () => {
+  it('B14 BuildCacheClaim: the first claim of a new cache gets an empty writable directory', async () => {
+    await kit.createCache('first', 'vol', { owner: { uid: 1000, gid: 1000, mode: '0750' } });
+    const claim = await kit.startJob('first-job', 'first');
+    expect(readdirSync(cloneOf(claim))).toEqual([]);
+    expect(claim.status.baseGeneration).toBe(1);
+    const { uid, gid, mode } = statSync(cloneOf(claim));
+    expect([uid, gid, (mode & 0o777).toString(8)]).toEqual([1000, 1000, '750']);
+    writeFileSync(path.join(cloneOf(claim), 'file'), 'content');
+    expect(claim.status.mount?.options).toEqual([expect.stringMatching(/^subvolid=\d+$/)]);
+  });
+
+  it('B15 BuildCacheClaim: concurrent claims get isolated clones of the same generation', async () => {
+    await kit.createCache('many', 'vol');
+    await kit.startJob('many-seed', 'many').then((claim) => writeFileSync(path.join(cloneOf(claim), 'base'), 'base'));
+    await kit.endJob('many-seed');
+    const names = Array.from({ length: 8 }, (_, index) => `many-${index}`);
+    const claims = await Promise.all(names.map((name) => kit.startJob(name, 'many')));
+    for (const claim of claims) writeFileSync(path.join(cloneOf(claim), claim.metadata.name), claim.metadata.name);
+    expect(claims.map(({ status }) => status.baseGeneration)).toEqual(names.map(() => 2));
+    for (const claim of claims) expect(readdirSync(cloneOf(claim)).toSorted()).toEqual(['base', claim.metadata.name]);
+    expect(new Set(claims.map(cloneOf)).size).toBe(8);
+  });
+
+  it('B16 BuildCacheClaim: the top directory of the clone belongs to the owner of the claim, whoever made the cache', async () => {
+    await kit.createCache('owned', 'vol', { owner: { uid: 1, gid: 2 } });
+    const owners = [undefined, { uid: 3, gid: 4, mode: '0700' }];
+    const claims = await Promise.all(
+      owners.map((owner, index) => kit.startJob(`owned-${index}`, 'owned', owner === undefined ? {} : { owner })),
+    );
+    const found = claims.map((claim) => statSync(cloneOf(claim))).map(({ uid, gid, mode }) => [uid, gid, mode & 0o777]);
+    expect(found).toEqual([
+      [1, 2, 0o755],
+      [3, 4, 0o700],
+    ]);
+  });
+
+  it('B17 BuildCacheClaim: of two that started alike the first is published, the second superseded; no clone is left', async () => {
+    await kit.createCache('race', 'vol');
+    const [one, two] = await Promise.all(['race-a', 'race-b'].map((name) => kit.startJob(name, 'race')));
+    if (one === undefined || two === undefined) throw new Error('no claims');
+    for (const claim of [one, two]) writeFileSync(path.join(cloneOf(claim), 'who'), claim.metadata.name);
+    const published = await kit.endJob('race-a');
+    expect(published.status).toMatchObject({ outcome: 'Published', reason: 'Published', generation: 2 });
+    const superseded = await kit.endJob('race-b');
+    expect(superseded.status).toMatchObject({ outcome: 'Superseded', reason: 'NewerGeneration', generation: 2 });
+    expect(conditionOf(superseded, 'Released')?.message).toContain('race-a');
+    await waitFor(() => !existsSync(cloneOf(one)) && !existsSync(cloneOf(two)), { what: 'end of the clones' });
+    expect(await eventReasons(two)).toContain('Superseded');
+    const next = await kit.startJob('race-c', 'race');
+    expect(readFileSync(path.join(cloneOf(next), 'who'), 'utf8')).toBe('race-a');
+    const cache = await kit.cacheThat(
+      'race',
+      ({ status }) => status.superseded === 1 && status.published === 1 && status.activeClaims === 1,
+    );
+    expect(cache.status.currentGeneration).toBe(2);
+    expect(cache.status.generations?.map(({ generation, from }) => [generation, from])).toEqual([
+      [1, 'Empty'],
+      [2, 'race-a'],
+    ]);
+  });
+
+  it('B20 BuildCacheClaim: a clone that was only read publishes nothing', async () => {
+    await kit.createCache('idle', 'vol');
+    const first = await kit.startJob('idle-a', 'idle');
+    writeFileSync(path.join(cloneOf(first), 'file'), 'content');
+    await kit.endJob('idle-a');
+    const reader = await kit.startJob('idle-b', 'idle', { owner: { uid: 5, gid: 5 } });
+    readFileSync(path.join(cloneOf(reader), 'file'));
+    readdirSync(cloneOf(reader));
+    expect((await kit.endJob('idle-b')).status).toMatchObject({ outcome: 'Unchanged', reason: 'Unchanged' });
+    const cache = await kit.cacheThat('idle', ({ status }) => status.unchanged === 1);
+    expect(cache.status.currentGeneration).toBe(2);
+  });
+
+  it('B1 BuildCache: areas for generations, claims, staging and records are made', () => {
+    for (const area of ['caches', 'claims', 'staging'] as const) expect(areaOf(mountPath, area)).toBeInstanceOf(Array);
+    expect(areaOf(mountPath, 'caches').filter((entry) => entry.endsWith('record.json'))).toHaveLength(5);
+  });
+});

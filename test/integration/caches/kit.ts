@@ -1,0 +1,110 @@
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { type BuildCache, buildCacheType } from '../../../src/api/build-cache.ts';
+import { type BuildCacheClaim, buildCacheClaimType } from '../../../src/api/build-cache-claim.ts';
+import { type Condition, findCondition } from '../../../src/api/conditions.ts';
+import { keyOf } from '../../../src/kube/object.ts';
+import { createResourceClient, type ResourceClient } from '../../../src/kube/resource-client.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
+import type { Lab } from '../lab.ts';
+
+/** What tests of BuildCaches do in the place of users and jobs, on top of a lab. */
+export function cacheKit({ transport }: Pick<Lab, 'transport'>) {
+  const caches = createResourceClient<BuildCache>(transport, buildCacheType);
+  const claims = createResourceClient<BuildCacheClaim>(transport, buildCacheClaimType);
+
+  const claimThat = (name: string, is: (claim: BuildCacheClaim) => boolean, timeoutMs?: number) =>
+    objectThat(claims, name, is, timeoutMs);
+  const cacheThat = (name: string, is: (cache: BuildCache) => boolean, timeoutMs?: number) =>
+    objectThat(caches, name, is, timeoutMs);
+  const claimReady = (name: string, timeoutMs?: number) =>
+    claimThat(name, (claim) => conditionOf(claim, 'Ready')?.status === 'True', timeoutMs);
+
+  return {
+    caches,
+    claims,
+    claimThat,
+    cacheThat,
+    claimReady,
+    cacheReady: (name: string, timeoutMs?: number) =>
+      cacheThat(
+        name,
+        (cache) =>
+          cache.status.observedGeneration === cache.metadata.generation &&
+          conditionOf(cache, 'Ready')?.status === 'True',
+        timeoutMs,
+      ),
+    createCache: (name: string, volume: string, spec: Record<string, unknown> = {}): Promise<BuildCache> =>
+      caches.create({ metadata: { namespace: 'default', name }, spec: { volumeRef: { name: volume }, ...spec } }),
+    changeCache: (name: string, spec: Record<string, unknown>): Promise<BuildCache> =>
+      caches.patch(`default/${name}`, { spec }, { type: 'merge' }),
+    createClaim: (name: string, cache: string, spec: Record<string, unknown> = {}): Promise<BuildCacheClaim> =>
+      claims.create({ metadata: { namespace: 'default', name }, spec: { cacheRef: { name: cache }, ...spec } }),
+    /** Made, and with its clone. */
+    async startJob(name: string, cache: string, spec: Record<string, unknown> = {}): Promise<BuildCacheClaim> {
+      await this.createClaim(name, cache, spec);
+      return await claimReady(name);
+    },
+    release: (name: string, release: 'Publish' | 'Discard' = 'Publish'): Promise<BuildCacheClaim> =>
+      claims.patch(`default/${name}`, { spec: { release } }, { type: 'merge' }),
+    /** Released, and judged. */
+    async endJob(name: string, release: 'Publish' | 'Discard' = 'Publish'): Promise<BuildCacheClaim> {
+      await this.release(name, release);
+      return await claimThat(name, ({ status }) => status.outcome !== undefined);
+    },
+    remove: (object: BuildCache | BuildCacheClaim) =>
+      object.kind === 'BuildCache' ? removed(caches, object) : removed(claims, object),
+  };
+}
+
+export type CacheKit = ReturnType<typeof cacheKit>;
+type CacheObject = BuildCache | BuildCacheClaim;
+
+export function conditionOf({ status }: Pick<CacheObject, 'status'>, type: string): Condition | undefined {
+  return findCondition(status.conditions, type);
+}
+
+/** The clone's directory on this machine. */
+export function cloneOf({ status, metadata }: BuildCacheClaim): string {
+  if (status.path === undefined) throw new Error(`claim ${metadata.name} has no clone`);
+  return status.path;
+}
+
+/** The operator's directories in the volume below `mountPath`, and what lies in each, such as `claims/<uid>/rw`. */
+export function areaOf(mountPath: string, area: 'caches' | 'claims' | 'staging'): string[] {
+  const list = execFileSync('find', [
+    path.join(mountPath, area),
+    '-mindepth',
+    '1',
+    '-maxdepth',
+    '2',
+    '-printf',
+    '%P\n',
+  ]);
+  return list
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '')
+    .toSorted();
+}
+
+async function objectThat<T extends CacheObject>(
+  client: ResourceClient<T>,
+  name: string,
+  is: (object: T) => boolean,
+  timeoutMs = 15_000,
+): Promise<T> {
+  let last: T | undefined;
+  const check = async () => {
+    last = await client.get(`default/${name}`);
+    return last !== undefined && is(last) ? last : undefined;
+  };
+  return await waitFor(check, { what: `${name} as expected`, timeoutMs }).catch((error) => {
+    throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, { cause: error });
+  });
+}
+
+async function removed<T extends CacheObject>(client: ResourceClient<T>, object: T): Promise<void> {
+  await client.delete(keyOf(object));
+  await waitFor(async () => (await client.get(keyOf(object))) === undefined, { what: `end of ${keyOf(object)}` });
+}
