@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeObject } from '../kube/object.ts';
-import { keyOf } from '../kube/object.ts';
+import { createOwnWrites } from '../kube/own-writes.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
 
 export interface StatusWriter<T extends KubeObject, Status> {
@@ -22,28 +22,19 @@ export interface StatusWriterOptions<T extends KubeObject, Status> {
 export function createStatusWriter<T extends KubeObject, Status extends object>(
   options: StatusWriterOptions<T, Status>,
 ): StatusWriter<T, Status> {
-  const written = new Map<string, T>();
-  const freshest = (cached: T): T => {
-    const own = written.get(keyOf(cached));
-    return own !== undefined && own.metadata.uid === cached.metadata.uid && isNewer(own, cached) ? own : cached;
-  };
+  const own = createOwnWrites<T>();
   return {
-    freshest,
+    freshest: own.freshest,
     async write(object, status) {
-      const known = freshest(object);
+      const known = own.freshest(object);
       if (isDeepStrictEqual(options.ownedPart(known), plain(status))) return;
       const { name, namespace, uid } = object.metadata;
       // The uid makes the server refuse the write to a new object of the same name.
       const draft = { metadata: { name, namespace, uid }, status };
-      written.set(keyOf(object), await options.client.applyStatus(draft, { fieldManager: options.fieldManager }));
+      own.remember(await options.client.applyStatus(draft, { fieldManager: options.fieldManager }));
     },
-    forget: (key) => void written.delete(key),
+    forget: own.forget,
   };
-}
-
-/** NOTE: resource versions of one kind may be compared as integers (KEP-5504, true of every etcd-backed server). */
-function isNewer(left: KubeObject, right: KubeObject): boolean {
-  return BigInt(left.metadata.resourceVersion) > BigInt(right.metadata.resourceVersion);
 }
 
 /** As it comes back from the server: without keys whose value is undefined. */

@@ -3,6 +3,7 @@ import type { PlacedStatus } from '../../api/ownership.ts';
 import { ApiError, isConflict, isInvalid, isNotFound } from '../../kube/errors.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import { keyOf } from '../../kube/object.ts';
+import { createOwnWrites } from '../../kube/own-writes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
@@ -36,6 +37,7 @@ class ObjectPass<T extends PlacedObject> {
   readonly #cluster: Cluster;
   readonly #events: EventRecorder;
   readonly #clock: Clock;
+  readonly #own = createOwnWrites<T>();
 
   constructor({ kind, cluster, events, clock }: ObjectReconcileOptions<T>) {
     this.#kind = kind;
@@ -45,12 +47,16 @@ class ObjectPass<T extends PlacedObject> {
   }
 
   async run(key: string, signal: AbortSignal): Promise<Outcome> {
-    const object = this.#kind.cached(key);
-    if (object === undefined) return settled;
+    const cached = this.#kind.cached(key);
+    if (cached === undefined) {
+      this.#own.forget(key);
+      return settled;
+    }
     try {
-      return await this.#advance(object, signal);
+      return await this.#advance(this.#own.freshest(cached), signal);
     } catch (error) {
       // Looked at in a version that is no longer the current one, or gone.
+      this.#own.forget(key);
       if (isConflict(error) || isNotFound(error)) return recheck(CONFLICT_MS);
       throw error;
     }
@@ -177,16 +183,15 @@ class ObjectPass<T extends PlacedObject> {
   ): Promise<void> {
     const { status, fieldManager, resourceVersion } = what;
     const metadata = { namespace, name, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
-    await this.#kind.client.applyStatus({ metadata, status }, { fieldManager, signal });
+    this.#own.remember(await this.#kind.client.applyStatus({ metadata, status }, { fieldManager, signal }));
   }
 
   async #patch(object: T, patch: JsonPatch, signal: AbortSignal): Promise<T> {
     try {
-      return await this.#kind.client.patch(keyOf(object), patch, {
-        type: 'json',
-        fieldManager: CONTROLLER_MANAGER,
-        signal,
-      });
+      const options = { type: 'json', fieldManager: CONTROLLER_MANAGER, signal } as const;
+      const patched = await this.#kind.client.patch(keyOf(object), patch, options);
+      this.#own.remember(patched);
+      return patched;
     } catch (error) {
       // How the server answers a `test` that does not hold (RFC 6902): the object has changed.
       if (isInvalid(error)) throw new ApiError(409, 'Conflict', 'the object has changed meanwhile', { cause: error });
