@@ -1,10 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../../src/api/snapshot.ts';
-import { waitFor } from '../../cluster/wait-for.ts';
 import { type Lab, startLab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
@@ -128,55 +125,6 @@ describe('Snapshot: what a commit gives', () => {
     expect([again.status.uuid, again.status.subvolumeID]).toEqual([after.status.uuid, after.status.subvolumeID]);
     expect(again.status.ancestors).toEqual(['commit-base']);
     await snapshots.change('once', { deletionPolicy: 'Delete' });
-  });
-
-  it('B8 B13 Snapshot: the log of a build is readable while it runs, and is in the committed result', async () => {
-    const { status } = await built('logged');
-    const logPath = path.join(status.path ?? '', 'log');
-    appendFileSync(logPath, 'compiling\n');
-    expect(readFileSync(path.join(pathOf(await snapshots.ready('logged')), 'log'), 'utf8')).toBe('compiling\n');
-    appendFileSync(logPath, 'done\n');
-    const result = await committed('logged');
-    expect(readFileSync(path.join(pathOf(result), 'log'), 'utf8')).toBe('compiling\ndone\n');
-    expect(existsSync(logPath)).toBe(false);
-  });
-
-  it('B9 C9 Snapshot: deleting a writable one records nothing; the same name is made again, of nothing old', async () => {
-    const first = await built('again');
-    await snapshots.remove('again');
-    expect(existsSync(path.dirname(first.status.path ?? ''))).toBe(false);
-    await snapshots.create('again', 'demo', empty);
-    const second = await snapshots.ready('again');
-    expect(readdirSync(pathOf(second))).toEqual([]);
-    for (const field of ['uuid', 'subvolumeID', 'path'] as const)
-      expect(second.status[field]).not.toBe(first.status[field]);
-  });
-
-  it('B10 Snapshot: a build that is killed half-way never becomes a result, and goes with its object', async () => {
-    const { status, metadata } = await built('killed');
-    const script = `while :; do date >>${path.join(status.path ?? '', 'result')}; done`;
-    const build = spawn('sh', ['-c', script], { stdio: 'ignore' });
-    await waitFor(() => readFileSync(path.join(status.path ?? '', 'result'), 'utf8').includes('\n'), {
-      what: 'writes',
-    });
-    build.kill('SIGKILL');
-    await once(build, 'exit');
-    await snapshots.create('of-killed', 'demo', child('killed'));
-    await snapshots.withReason('of-killed', 'Ready', 'SourceNotCommitted');
-    expect(isCommitted(await snapshots.ready('killed'))).toBe(false);
-    await snapshots.remove('of-killed');
-    await snapshots.remove('killed');
-    expect(existsSync(path.join(treePath, 'snapshots', metadata.uid))).toBe(false);
-  });
-
-  it('B11 B12 Snapshot: a result is found by its name; the name is taken until it is deleted, and deleting it twice succeeds', async () => {
-    await built('by-name');
-    await committed('by-name');
-    await expect(snapshots.create('by-name', 'demo', empty)).rejects.toMatchObject({ code: 409 });
-    const printed = await lab.kubectl(['get', 'bsnap', 'by-name', '-n', 'default', '-o', 'jsonpath={.status.path}']);
-    expect(readFileSync(path.join(printed, 'result'), 'utf8')).toBe('by-name');
-    await snapshots.remove('by-name');
-    await lab.kubectl(['delete', 'bsnap', 'by-name', '-n', 'default', '--ignore-not-found']);
   });
 
   it('D6 Snapshot: after all that, the volume holds what the objects say and nothing else', async () => {
