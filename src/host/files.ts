@@ -25,12 +25,21 @@ export async function removePaths(run: Run, paths: readonly string[]): Promise<v
   await run({ file: 'rm', args: ['--force', '--dir', '--', ...paths], timeoutMs: TIMEOUT_MS });
 }
 
-/** `source` has the name `destination`, which must not exist. Not durable before a sync. */
+/** `source` has the name `destination`; fails if that exists. Not durable before a sync. */
 export async function renameTo(run: Run, source: string, destination: string): Promise<void> {
-  await run({
-    file: 'mv',
-    args: ['--no-clobber', '--no-target-directory', '--', source, destination],
-    timeoutMs: TIMEOUT_MS,
+  const args = ['--no-clobber', '--verbose', '--no-target-directory', '--', source, destination];
+  const command = { file: 'mv', args, timeoutMs: TIMEOUT_MS };
+  const { stdout, durationMs } = await run(command);
+  if (stdout !== '') return;
+  // Up to coreutils 9.1 it ends with 0 when it leaves everything as it is; it tells only what it renamed.
+  throw new CommandError(command, {
+    exitCode: 0,
+    signal: undefined,
+    stderrTail: `${destination} exists`,
+    timedOut: false,
+    aborted: false,
+    stillRunning: false,
+    durationMs,
   });
 }
 

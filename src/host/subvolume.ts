@@ -1,9 +1,11 @@
-import type { Run } from './command.ts';
+import { CommandError, type Run } from './command.ts';
 import { UnexpectedOutputError } from './unexpected-output.ts';
 
 const TIMEOUT_MS = 60_000;
 /** A snapshot writes out what was not synced of its source first. */
 const SNAPSHOT_TIMEOUT_MS = 10 * 60_000;
+/** What btrfs-progs (6.2) say of {@link snapshotSubvolume} when the destination is a directory. */
+const EXISTS = /invalid snapshot name '\.'/;
 
 export interface Subvolume {
   readonly id: number;
@@ -32,10 +34,7 @@ export function parseSubvolumeShow(stdout: string): Subvolume {
   return { id, uuid };
 }
 
-/**
- * `destination` is a snapshot of `source`, durable with all that was written before. The caller has seen that `destination`
- * does not exist: into a directory that does, btrfs would make the snapshot inside of it, exit code 0.
- */
+/** `destination` is a snapshot of `source`, durable with all that was written before; fails if `destination` exists. */
 export async function snapshotSubvolume(
   run: Run,
   source: string,
@@ -43,11 +42,15 @@ export async function snapshotSubvolume(
   access: 'ReadOnly' | 'ReadWrite',
 ): Promise<void> {
   const flags = access === 'ReadOnly' ? ['-r'] : [];
-  await run({
-    file: 'btrfs',
-    args: ['subvolume', 'snapshot', ...flags, '--', source, destination],
-    timeoutMs: SNAPSHOT_TIMEOUT_MS,
-  });
+  // Of a directory that exists btrfs makes the parent, with the last part of the source as the name in it; it takes no `.` for one.
+  const args = ['subvolume', 'snapshot', ...flags, '--', `${source}/.`, destination];
+  const command = { file: 'btrfs', args, timeoutMs: SNAPSHOT_TIMEOUT_MS };
+  try {
+    await run(command);
+  } catch (error) {
+    if (!(error instanceof CommandError) || !EXISTS.test(error.failure.stderrTail)) throw error;
+    throw new CommandError(command, { ...error.failure, stderrTail: `${destination} exists` }, { cause: error });
+  }
 }
 
 /**
