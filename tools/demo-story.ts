@@ -1,10 +1,22 @@
+import { cacheChapters } from './demo-caches.ts';
 import { snapshotChapters } from './demo-snapshots.ts';
 import type { LocalCluster } from './local-cluster.ts';
 import type { Narrator } from './narrator.ts';
 
-/** The life of a volume and its Snapshots from apply to delete, on a running cluster. Throws when something is not as it tells. */
+/** The life of a volume, its Snapshots and a cache from apply to delete, on a running cluster. Throws when something is not as it tells. */
 export async function tellStory(cluster: LocalCluster, narrator: Narrator): Promise<void> {
-  for (const chapter of [lookAround, create, use, grow, ...snapshotChapters, minimize, unmount, refuse, remove]) {
+  for (const chapter of [
+    lookAround,
+    create,
+    use,
+    grow,
+    ...snapshotChapters,
+    ...cacheChapters,
+    minimize,
+    unmount,
+    refuse,
+    remove,
+  ]) {
     await chapter({ cluster, ...narrator });
   }
 }

@@ -97,7 +97,7 @@ export function createTriggers(options: TriggerOptions): Triggers {
       }
     },
     enqueueVolume: (key) => queues.volumes.enqueue(key),
-    cacheOutcome: (key) => queues.buildCaches.enqueue(key, { afterMs: SUM_DELAY_MS }),
+    cacheOutcome: (key) => queues.buildCaches.enqueue(key, { afterMs: CHILDREN_DELAY_MS }),
     enqueueAll() {
       queues.node.enqueue(nodeName);
       for (const kind of ['volumes', 'snapshots', 'buildCaches', 'claims'] as const) {

@@ -9,6 +9,7 @@ import { startControlPlane } from '../cluster/control-plane.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
 import { createNodeKubeconfig } from '../cluster/node-identity.ts';
 import { type OperatorProcess, startAgent, startController } from '../cluster/processes.ts';
+import { benchCaches } from './caches.ts';
 import { benchSnapshots } from './snapshots.ts';
 import { names } from './table.ts';
 import { createUsers } from './user.ts';
@@ -56,10 +57,11 @@ async function bench(): Promise<void> {
 
   await benchVolumes(users.volumes, rawDir);
   await benchSnapshots(users, rawDir);
+  await benchCaches(users, rawDir);
   await Promise.all(
     names('idle', IDLE).map((name) => users.volumes.create(name, { size: '512Mi', nodeName: 'node-a' })),
   );
-  await Promise.all([users.volumes.stop(), users.snapshots.stop()]);
+  await Promise.all(Object.values(users).map((user) => user.stop()));
   await transport.close();
   await benchIdle(agent, controller);
 }

@@ -1,3 +1,5 @@
+import { type BuildCache, buildCacheType } from '../../src/api/build-cache.ts';
+import { type BuildCacheClaim, buildCacheClaimType } from '../../src/api/build-cache-claim.ts';
 import { type Condition, findCondition } from '../../src/api/conditions.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../../src/api/loopback-volume.ts';
 import { type Snapshot, snapshotType } from '../../src/api/snapshot.ts';
@@ -60,14 +62,18 @@ export type User<T extends Watched> = ReturnType<typeof createUser<T>>;
 export interface Users {
   readonly volumes: User<LoopbackVolume>;
   readonly snapshots: User<Snapshot>;
+  readonly caches: User<BuildCache>;
+  readonly claims: User<BuildCacheClaim>;
 }
 
 export async function createUsers(transport: Transport): Promise<Users> {
   const users: Users = {
     volumes: createUser<LoopbackVolume>(transport, loopbackVolumeType),
     snapshots: createUser<Snapshot>(transport, snapshotType),
+    caches: createUser<BuildCache>(transport, buildCacheType),
+    claims: createUser<BuildCacheClaim>(transport, buildCacheClaimType),
   };
-  await Promise.all([users.volumes.synced(), users.snapshots.synced()]);
+  await Promise.all(Object.values(users).map((user) => user.synced()));
   return users;
 }
 
