@@ -14,16 +14,18 @@ export type Action =
   | { readonly kind: 'rest' }
   | { readonly kind: 'refuse'; readonly refusal: Refusal };
 
+/** Nobody was told of a clone yet, and one is wanted: it is made, or made anew, or what was made is told. */
+export function isNew({ spec, status }: BuildCacheClaim): boolean {
+  return status.outcome === undefined && spec.release === undefined && status.baseGeneration === undefined;
+}
+
 /** The next step from what is there to what is wanted. Pure and total: every pass may be the first one. */
-export function decide({ spec, status }: BuildCacheClaim, { clone, record }: ClaimObservation): Action {
-  if (status.outcome !== undefined) return { kind: clone === undefined ? 'rest' : 'clean' };
-  if (spec.release !== undefined) return { kind: 'release' };
-  if (clone !== undefined && record !== undefined && record !== 'damaged') return { kind: 'rest' };
-  // Nobody was told of it: it is made (anew).
-  if (status.baseGeneration === undefined) return { kind: 'clone' };
-  if (clone === undefined) {
-    return refuse('DataMissing', 'the clone is gone from the volume; make a new claim');
-  }
+export function decide(claim: BuildCacheClaim, { clone, record }: ClaimObservation): Action {
+  if (claim.status.outcome !== undefined) return { kind: clone === undefined ? 'rest' : 'clean' };
+  if (claim.spec.release !== undefined) return { kind: 'release' };
+  if (isNew(claim)) return { kind: 'clone' };
+  if (clone === undefined) return refuse('DataMissing', 'the clone is gone from the volume; make a new claim');
+  if (record !== undefined && record !== 'damaged') return { kind: 'rest' };
   return refuse(
     'RecordDamaged',
     "the record of the claim can't be read; it can still be used, but not published; make a new claim",

@@ -8,8 +8,8 @@ import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { nameOf } from '../build-caches/status.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
-import { clone } from './clone.ts';
-import { decide, type Refusal } from './decide.ts';
+import { ensureClone } from './clone.ts';
+import { type Action, decide, isNew, type Refusal } from './decide.ts';
 import { finalize } from './finalize.ts';
 import type { Release } from './judge-release.ts';
 import { withClaimTree } from './place.ts';
@@ -67,32 +67,43 @@ class Pass {
   /** Steps until there is nothing to do; what is in the way is returned. */
   async #advance(tree: Tree): Promise<Refusal | undefined> {
     for (let step = 0; step < MAX_STEPS; step++) {
-      this.#seen = { ...(await observeClaim(tree, this.#claim.metadata.uid)), tree };
-      const action = decide(this.#claim, this.#seen);
+      const action = await this.#look(tree);
       switch (action.kind) {
         case 'rest':
           return undefined;
         case 'refuse':
           return action.refusal;
-        case 'clone': {
-          const base = await clone(this.#options, this.#claim, tree);
-          const text = `cloned from generation ${base.number} (${nameOf(base)})`;
-          this.#step = 'Cloned';
-          this.#options.events.record(this.#claim, 'Normal', 'Cloned', 'Clone', text);
-          break;
-        }
+        case 'clone':
+          await this.#clone(tree);
+          return undefined;
         case 'release':
           await this.#release(await release(this.#options, this.#claim, tree));
           break;
         case 'clean':
           await refuseUsed(this.#options, this.#claim, tree);
           await removeClone(tree, this.#claim.metadata.uid);
-          break;
+          return undefined;
         default:
           action satisfies never;
       }
     }
     throw new Error(`${keyOf(this.#claim)} does not come to rest after ${MAX_STEPS} steps`);
+  }
+
+  async #look(tree: Tree): Promise<Action> {
+    // Who cloned looks at what is there while nobody can change it: looking here too would be the same work twice.
+    if (isNew(this.#claim)) return { kind: 'clone' };
+    this.#seen = { ...(await observeClaim(tree, this.#claim.metadata.uid)), tree };
+    return decide(this.#claim, this.#seen);
+  }
+
+  async #clone(tree: Tree): Promise<void> {
+    const { clone, record, base } = await ensureClone(this.#options, this.#claim, tree);
+    this.#seen = { clone, record, tree };
+    if (base === undefined) return;
+    this.#step = 'Cloned';
+    const text = `cloned from generation ${base.number} (${nameOf(base)})`;
+    this.#options.events.record(this.#claim, 'Normal', 'Cloned', 'Clone', text);
   }
 
   /** The outcome is in status before the clone goes (rule 9). */

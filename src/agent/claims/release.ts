@@ -17,17 +17,16 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
   const { caches, locks, clock, metrics } = options;
   const { uid } = claim.metadata;
   const cache = caches.get(referenceKey(claim, claim.spec.cacheRef));
-  const before = await observeClaim(tree, uid);
-  const record = before.record === 'damaged' ? undefined : before.record;
   const fromMs = clock.monotonicMs();
   // What was not synced does not show in the generation of btrfs that tells of changes.
-  if (before.clone !== undefined && claim.spec.release === 'Publish') await tree.sync();
-  const cacheUid = record?.cacheUid ?? cache?.metadata.uid;
-  return await locks.alone(cacheUid ?? uid, async () => {
+  if (claim.spec.release === 'Publish') await tree.sync();
+  return await locks.alone(cache?.metadata.uid ?? uid, async () => {
     const nothing: CacheObservation = { record: undefined, generations: [] };
-    const cacheSeen = cacheUid === undefined ? nothing : await observeCache(tree, cacheUid);
+    const [seen, cacheSeen] = await Promise.all([
+      observeClaim(tree, uid),
+      cache === undefined ? nothing : observeCache(tree, cache.metadata.uid),
+    ]);
     const isThere = cache !== undefined && cache.metadata.deletionTimestamp === undefined;
-    const seen = await observeClaim(tree, uid);
     const judgement = judgeRelease({ claim, cache: isThere ? cache : undefined, seen, cacheSeen });
     switch (judgement.kind) {
       case 'judged':
@@ -44,7 +43,11 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
             'the job made subvolumes in the clone, which a generation would lack',
           );
         }
-        const number = await publishClone(tree, judgement.cache, judgement.claim);
+        const number = await publishClone(
+          tree,
+          { cache: judgement.cache, generations: cacheSeen.generations },
+          judgement.claim,
+        );
         metrics.operationEnded('publish', clock.monotonicMs() - fromMs);
         return publishedAs(number, claim);
       }

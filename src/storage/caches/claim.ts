@@ -35,18 +35,20 @@ export interface NewClone {
 }
 
 /**
- * The claim has a clone of its own of a generation, with its record, on disk. What a half-done run leaves has no record and is
- * made anew. The caller shares the cache with others who clone, and keeps it from those who remove generations.
+ * The claim has a clone of its own of a generation, with its record, on disk. What a half-done run left has no record and is made
+ * anew. The caller shares the cache with others who clone, and keeps it from those who remove generations.
  */
-export async function makeClone(tree: Tree, identity: TreeIdentity, clone: NewClone): Promise<void> {
-  await attempt('clone the cache', async () => {
+export async function makeClone(
+  tree: Tree,
+  identity: TreeIdentity,
+  { base, access, owner, cacheUid }: NewClone,
+): Promise<ClaimObservation> {
+  return await attempt('clone the cache', async () => {
     const { uid } = identity;
-    const { base, access, owner, cacheUid } = clone;
     const placePath = treeLayout.clonePath(uid, access);
     const at = (path: string) => `${tree.path}/${path}`;
-    await tree.removeSubvolume(placePath);
-    await makeDirectories(tree.run, [at(treeLayout.claimPath(uid))]);
     const sourcePath = treeLayout.generationPath(cacheUid, base.number);
+    await makeDirectories(tree.run, [at(treeLayout.claimPath(uid))]);
     if (access === 'ReadOnly' && owner !== undefined) {
       await makeStaged(tree, { sourcePath, owner, stagingPath: treeLayout.stagingPath(uid), placePath, access });
     } else {
@@ -55,22 +57,24 @@ export async function makeClone(tree: Tree, identity: TreeIdentity, clone: NewCl
     }
     // Its generation of btrfs is that of the last transaction: read after what we changed is in one.
     await tree.sync();
-    const made = (await tree.list()).get(placePath);
-    if (made === undefined) {
+    const clone = (await tree.list()).get(placePath);
+    if (clone === undefined) {
       throw new StorageError('failed', `the clone ${placePath} is not there after it was made`, {
         reason: 'CommandFailed',
       });
     }
-    await tree.writeRecord(claimRecordPath(uid), {
+    const record: ClaimRecord = {
       schemaVersion: 1,
       kind: 'BuildCacheClaim',
       ...identity,
       createdAt: new Date().toISOString(),
       cacheUid,
       baseGeneration: base.number,
-      cloneUUID: made.uuid,
-      btrfsGeneration: made.generation,
-    } satisfies ClaimRecord);
+      cloneUUID: clone.uuid,
+      btrfsGeneration: clone.generation,
+    };
+    await tree.writeRecord(claimRecordPath(uid), record);
+    return { clone, record };
   });
 }
 

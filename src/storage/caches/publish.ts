@@ -2,7 +2,7 @@ import { snapshotSubvolume } from '../../host/subvolume.ts';
 import { attempt } from '../context.ts';
 import { treeLayout } from '../layout.ts';
 import type { Tree } from '../tree.ts';
-import { type Generation, observeCache } from './cache.ts';
+import type { Generation } from './cache.ts';
 import { type CacheRecord, type ClaimRecord, cacheRecordPath } from './records.ts';
 
 /** The generation that a claim has become; undefined if it is none. */
@@ -21,10 +21,13 @@ export function publishedBy(
  * The clone is the newest generation of its cache, on disk: one atomic step puts it there under a number that no other ever
  * had. Returns the number. The caller holds the cache alone and has seen that the clone is no generation yet.
  */
-export async function publishClone(tree: Tree, cache: CacheRecord, claim: ClaimRecord): Promise<number> {
+export async function publishClone(
+  tree: Tree,
+  { cache, generations }: { readonly cache: CacheRecord; readonly generations: readonly Generation[] },
+  claim: ClaimRecord,
+): Promise<number> {
   return await attempt('publish the clone', async () => {
     const { uid } = cache;
-    const { generations } = await observeCache(tree, uid);
     const there = new Set(generations.map(({ number }) => String(number)));
     const number = Math.max(cache.nextGeneration, (generations.at(-1)?.number ?? 0) + 1);
     const kept = Object.entries(cache.made).filter(([each]) => there.has(each));
