@@ -2,6 +2,8 @@
 export interface SharedLocks {
   readonly shared: <T>(key: string, work: () => Promise<T>) => Promise<T>;
   readonly alone: <T>(key: string, work: () => Promise<T>) => Promise<T>;
+  /** How many keys somebody works on or waits for. */
+  readonly size: number;
 }
 
 /** Those who came last: one who has it alone, then those who share it after that one. */
@@ -19,7 +21,13 @@ export function createSharedLocks(onWait: (waitedMs: number) => void = () => und
     onWait(performance.now() - fromMs);
     return await work();
   };
+  const forgetUnused = (key: string, queue: Queue) => {
+    if (queues.get(key) === queue && queue.shared.size === 0) queues.delete(key);
+  };
   return {
+    get size() {
+      return queues.size;
+    },
     async shared(key, work) {
       const queue = queues.get(key) ?? { alone: Promise.resolve(), shared: new Set() };
       queues.set(key, queue);
@@ -30,6 +38,7 @@ export function createSharedLocks(onWait: (waitedMs: number) => void = () => und
         return await turn;
       } finally {
         queue.shared.delete(ended);
+        forgetUnused(key, queue);
       }
     },
     async alone(key, work) {
@@ -40,7 +49,7 @@ export function createSharedLocks(onWait: (waitedMs: number) => void = () => und
       try {
         return await turn;
       } finally {
-        if (queues.get(key) === queue && queue.shared.size === 0) queues.delete(key);
+        forgetUnused(key, queue);
       }
     },
   };
