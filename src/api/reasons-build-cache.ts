@@ -87,6 +87,10 @@ export const releaseReasons = {
   CacheReset: term('The cache was reset after the clone was made.'),
   CacheDeleted: term('The cache was deleted, perhaps made anew, after the clone was made.'),
   CloneMissing: term('The clone is gone from the volume.'),
+  RecordDamaged: term(
+    'The record of the claim, or that of its cache, cannot be read, so nobody knows what the clone started from.',
+    'Make a new claim.',
+  ),
   NeverMade: term('The claim was released before it had a clone.'),
   NestedSubvolumes: term(
     'The job made subvolumes in the clone; a generation would lack what is in them.',
@@ -105,7 +109,6 @@ export const buildCacheClaimReasons = {
   Cloning: term('The clone is being made.'),
   Releasing: term('The release is being judged.'),
   DataMissing: term('The clone was there and is gone from the volume; none is made in its place.', 'Make a new claim.'),
-  RecordDamaged: term('The record of the claim cannot be read.', 'Make a new claim.'),
   Superseded: term('Another claim had published before; see status.reason.'),
   Discarded: term('The clone was thrown away; see status.reason.'),
   ...releaseReasons,

@@ -18,14 +18,11 @@ export type Action =
 export function decide(cache: BuildCache, seen: CacheObservation, isKept: (generation: Generation) => boolean): Action {
   const { spec, status } = cache;
   const { record, generations } = seen;
-  const hadData = generations.length > 0 || status.currentGeneration !== undefined;
-  if (record === 'damaged' && hadData) {
-    return refuse(
-      'RecordDamaged',
-      "the record of the cache in its volume can't be read; restore the volume, or delete the BuildCache",
-    );
+  if (record === undefined || record === 'damaged') {
+    if (generations.length > 0) return recordDamaged();
+    if (status.currentGeneration === undefined) return { kind: 'begin' };
+    return record === 'damaged' ? recordDamaged() : dataMissing();
   }
-  if (record === undefined || record === 'damaged') return hadData ? dataMissing() : { kind: 'begin' };
   if (spec.resetToken !== record.resetToken) return { kind: 'reset', record };
   if (currentGeneration(seen) === undefined) {
     // More than the first one was there, or somebody was told of it.
@@ -51,6 +48,13 @@ function outdated({ spec }: BuildCache, { generations }: CacheObservation, recor
   const valid = generations.filter(({ number }) => number >= record.firstGeneration);
   const kept = new Set(valid.slice(-spec.keepGenerations));
   return generations.filter((generation) => !kept.has(generation));
+}
+
+function recordDamaged(): Action {
+  return refuse(
+    'RecordDamaged',
+    "the record of the cache in its volume is gone or can't be read; restore it, or delete the BuildCache",
+  );
 }
 
 function dataMissing(): Action {

@@ -19,8 +19,8 @@ export type Judgement =
   | { readonly kind: 'judged'; readonly release: Release }
   /** The clone is to become the next generation, if nothing in it speaks against that. */
   | { readonly kind: 'publish'; readonly cache: CacheRecord; readonly claim: ClaimRecord }
-  /** It can't be told from what is on disk. */
-  | { readonly kind: 'unknown' };
+  /** It can't be told from what is on disk: the record of this one can't be read. */
+  | { readonly kind: 'unknown'; readonly recordOf: 'claim' | 'cache' };
 
 export interface ReleaseFacts {
   readonly claim: BuildCacheClaim;
@@ -50,15 +50,14 @@ export function judgeRelease(facts: ReleaseFacts): Judgement {
   if (record === undefined) {
     return claim.status.baseGeneration === undefined
       ? discarded('NeverMade', 'the claim was released before it had a clone')
-      : { kind: 'unknown' };
+      : unknown('claim', claim);
   }
   return judgeClone(facts, seen.clone.generation, record);
 }
 
 function judgeClone({ claim, cache, cacheSeen }: ReleaseFacts, generation: number, record: ClaimRecord): Judgement {
   const { record: cacheRecord } = cacheSeen;
-  const isGone = cache === undefined || cache.metadata.uid !== record.cacheUid;
-  if (isGone || cacheRecord === undefined || cacheRecord === 'damaged') {
+  if (cache === undefined || cache.metadata.uid !== record.cacheUid) {
     return discarded('CacheDeleted', 'the cache that it was made of was deleted');
   }
   if (claim.spec.access === 'ReadOnly') return unchanged('ReadOnly', 'a ReadOnly clone cannot have changed');
@@ -68,6 +67,7 @@ function judgeClone({ claim, cache, cacheSeen }: ReleaseFacts, generation: numbe
   if (cache.spec.pinnedGeneration !== undefined) {
     return discarded('CachePinned', `the cache is pinned to generation ${cache.spec.pinnedGeneration}`);
   }
+  if (cacheRecord === undefined || cacheRecord === 'damaged') return unknown('cache', claim);
   if (record.baseGeneration < cacheRecord.firstGeneration || cache.spec.resetToken !== cacheRecord.resetToken) {
     return discarded('CacheReset', 'the cache was reset after the clone was made');
   }
@@ -94,6 +94,15 @@ export function publishedAs(generation: number, { spec }: BuildCacheClaim): Rele
 
 export function discardedBecause(reason: ReleaseReason, message: string): Release {
   return { outcome: 'Discarded', reason, message };
+}
+
+/** Whoever deletes the claim doesn't want to wait for somebody to mend it. */
+function unknown(recordOf: 'claim' | 'cache', { metadata }: BuildCacheClaim): Judgement {
+  if (metadata.deletionTimestamp === undefined) return { kind: 'unknown', recordOf };
+  return discarded(
+    'RecordDamaged',
+    `the record of the ${recordOf} can't be read, so nobody knows what it started from`,
+  );
 }
 
 function judged(release: Release): Judgement {

@@ -31,11 +31,8 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
     switch (judgement.kind) {
       case 'judged':
         return judgement.release;
-      case 'unknown': {
-        const message =
-          "the record of the claim can't be read, so nobody knows whether its clone has changed; set release to Discard, or delete the claim";
-        throw new StorageError('damaged', message, { reason: 'RecordDamaged' });
-      }
+      case 'unknown':
+        throw unreadable(judgement.recordOf, claim);
       case 'publish': {
         if (await tree.hasNested(treeLayout.clonePath(uid, 'ReadWrite'))) {
           return discardedBecause(
@@ -55,4 +52,14 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
         return judgement satisfies never;
     }
   });
+}
+
+function unreadable(recordOf: 'claim' | 'cache', { spec }: BuildCacheClaim): StorageError {
+  const kept = 'the clone is kept; deleting the claim discards it';
+  if (recordOf === 'claim') {
+    const message = `the record of the claim can't be read, so nobody knows what it started from; ${kept}`;
+    return new StorageError('damaged', message, { reason: 'RecordDamaged' });
+  }
+  const message = `BuildCache "${spec.cacheRef.name}" can't tell its generations, see its conditions; ${kept}`;
+  return new StorageError('not-ready', message, { reason: 'CacheNotReady' });
 }

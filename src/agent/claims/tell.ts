@@ -10,7 +10,7 @@ import type { Release } from './judge-release.ts';
 export function tellRelease(options: ClaimReconcilerOptions, claim: BuildCacheClaim, release: Release): void {
   const { caches, events, metrics, tally, clock, onOutcome } = options;
   const { outcome, reason, message } = release;
-  const isLoss = ['CloneMissing', 'NestedSubvolumes'].includes(reason);
+  const isLoss = ['CloneMissing', 'NestedSubvolumes', 'RecordDamaged'].includes(reason);
   events.record(claim, isLoss ? 'Warning' : 'Normal', outcome, 'Release', `${reason}: ${message}`);
   const key = referenceKey(claim, claim.spec.cacheRef);
   const { namespace = '' } = claim.metadata;

@@ -23,7 +23,11 @@ export async function observeClaim(tree: Tree, uid: string): Promise<ClaimObserv
   const clone =
     subvolumes.get(treeLayout.clonePath(uid, 'ReadWrite')) ?? subvolumes.get(treeLayout.clonePath(uid, 'ReadOnly'));
   // Nothing is there without a clone but what an unfinished removal left.
-  return { clone, record: clone === undefined ? undefined : await readClaimRecord(tree, uid) };
+  if (clone === undefined) return { clone, record: undefined };
+  const record = await readClaimRecord(tree, uid);
+  // What it says of changes it says of one subvolume, not of one that was put in its place.
+  const isOfAnother = record !== undefined && record !== 'damaged' && record.cloneUUID !== clone.uuid;
+  return { clone, record: isOfAnother ? 'damaged' : record };
 }
 
 export interface NewClone {
