@@ -111,7 +111,7 @@ describe('decide: the next step of a BuildCacheClaim', () => {
     ['B14 nothing is there: clone', {}, none, 'clone'],
     ['B2 half made: anew', {}, half, 'clone'],
     ['B2 its record torn: anew', {}, torn, 'clone'],
-    ['made, the status does not know it yet: rest', {}, made, 'rest'],
+    ['made, the status does not know it yet: what was made is told', {}, made, 'clone'],
     ['B2 made: rest', { status: told }, made, 'rest'],
     ['released', { spec: publish, status: told }, made, 'release'],
     ['B21 released before there was a clone', { spec: publish }, none, 'release'],

@@ -153,20 +153,12 @@ const damagedCache = { ...newer, record: 'damaged' as const };
 describe('judgeRelease: what is not there, or not known', () => {
   table([
     ['never made', judge({ seen: nothing }, unmade), 'Discarded NeverMade'],
-    [
-      'half made: nobody was told of it',
-      judge({ seen: half }, unmade),
-      'Discarded NeverMade',
-    ],
+    ['half made: nobody was told of it', judge({ seen: half }, unmade), 'Discarded NeverMade'],
     ['half made, its record torn', judge({ seen: claimSeenOf(CHANGED, 'damaged') }, unmade), 'Discarded NeverMade'],
     ['made, only the status lacks it', judge({}, unmade), 'publish'],
     ['the clone is gone', judge({ seen: nothing }), 'Discarded CloneMissing'],
     ['its record is damaged: nobody knows', judge({ seen: claimSeenOf(CHANGED, 'damaged') }), 'unknown'],
-    [
-      'its record is gone: nobody knows',
-      judge({ seen: half }),
-      'unknown',
-    ],
+    ['its record is gone: nobody knows', judge({ seen: half }), 'unknown'],
     [
       'its record is damaged, it is deleted',
       judge({ seen: claimSeenOf(CHANGED, 'damaged') }, deleted),
