@@ -42,6 +42,7 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
     locks: createSharedLocks(cacheMetrics.lockWaited),
     tally: createTally(),
     metrics: cacheMetrics,
+    podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
   };
   const client = createResourceClient(transport, buildCacheType);
   const claimClient = createResourceClient(transport, buildCacheClaimType);
@@ -67,7 +68,6 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
       createClaimReconcile({
         ...common,
         client: claimClient,
-        podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
         onOutcome,
         writer: createStatusWriter({
           client: claimClient,

@@ -98,6 +98,12 @@ export function claimUidAt(path: string): string | undefined {
   return isClone ? uid : undefined;
 }
 
+/** The uid of the object that unfinished work at this path of the tree is for; undefined for anything else. */
+export function stagingUidAt(path: string): string | undefined {
+  const [area, uid = '', ...more] = path.split('/');
+  return area === STAGING_NAME && more.length === 0 && UID.test(uid) ? uid : undefined;
+}
+
 /** The uid that a file in `images/` or `records/` is named after; undefined for one that the operator did not name. */
 export function uidOfFile(name: string): string | undefined {
   const [, uid] = name.match(/^([0-9a-f-]{36})\.(?:img|img\.new|json)$/) ?? [];

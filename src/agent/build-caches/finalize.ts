@@ -11,6 +11,7 @@ import type { Verdict } from '../verdicts.ts';
 import type { BuildCacheReconcilerOptions, Refusal } from './options.ts';
 import { claimsOf, holdsClone } from './relations.ts';
 import { removalStatusOf } from './status.ts';
+import { removeStrays } from './strays.ts';
 
 const MAX_NAMED = 10;
 
@@ -54,13 +55,18 @@ export async function finalize(
   return settledAfter(step);
 }
 
-async function remove({ storage, volumes, locks }: BuildCacheReconcilerOptions, cache: BuildCache): Promise<string> {
+async function remove(options: BuildCacheReconcilerOptions, cache: BuildCache): Promise<string> {
+  const { storage, volumes, locks } = options;
   const { uid } = cache.metadata;
   const volume = volumes.get(referenceKey(cache, cache.spec.volumeRef));
   // Its volume went before it, and with that all that was in it.
   if (volume === undefined) return 'gone with its volume';
   try {
-    return await storage.withTree(volume.metadata.uid, (tree) => locks.alone(uid, () => removeCache(tree, uid)));
+    return await storage.withTree(volume.metadata.uid, async (tree) => {
+      // Nobody looks for what its claims have left behind once it is gone.
+      await removeStrays(options, cache, tree);
+      return await locks.alone(uid, () => removeCache(tree, uid));
+    });
   } catch (error) {
     const isGoing = volume.metadata.deletionTimestamp !== undefined && volume.spec.deletionPolicy === 'Delete';
     if (isGoing && error instanceof StorageError && error.code === 'not-ready') return 'goes with its volume';

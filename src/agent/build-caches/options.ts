@@ -28,6 +28,7 @@ export interface CachePassOptions {
   readonly locks: SharedLocks;
   readonly tally: Tally;
   readonly metrics: CacheMetrics;
+  readonly podsUsing: PodsUsing;
 }
 
 export interface BuildCacheReconcilerOptions extends CachePassOptions {
@@ -40,7 +41,6 @@ export interface BuildCacheReconcilerOptions extends CachePassOptions {
 export interface ClaimReconcilerOptions extends CachePassOptions {
   readonly client: ResourceClient<BuildCacheClaim>;
   readonly writer: StatusWriter<BuildCacheClaim, BuildCacheClaimStatus>;
-  readonly podsUsing: PodsUsing;
   /** The cache has something new to count. */
   readonly onOutcome: (cacheKey: string) => void;
 }

@@ -45,13 +45,13 @@ export async function keepFree(options: PruneOptions, cache: BuildCache, tree: T
   const { uid } = cache.metadata;
   const { minFreePercent } = cache.spec;
   const removed: Generation[] = [];
-  if (minFreePercent === 0) return { removed, pressure: undefined };
-  let last: readonly Generation[] = [];
+  if (minFreePercent === 0 || (await freePercent(tree, 'now')) >= minFreePercent)
+    return { removed, pressure: undefined };
   for (;;) {
-    // Outside of the lock: the kernel may take its time to give the space back.
-    const percent = await freePercent(tree, last);
+    // Outside of the lock: the kernel may take its time to give back what was deleted before, here or by others.
+    const percent = await freePercent(tree, 'reclaimed');
     if (percent >= minFreePercent) return { removed, pressure: undefined };
-    last = await options.locks.alone(uid, async () => {
+    const last = await options.locks.alone(uid, async () => {
       const seen = await observeCache(tree, uid);
       const isKept = await keptGenerations(options, cache, seen, tree);
       const oldest = seen.generations.filter((generation) => !isKept(generation)).slice(0, 1);

@@ -3,7 +3,7 @@ import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { buildCacheReasons } from '../../api/reasons-build-cache.ts';
 import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
-import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
+import { type Outcome, recheck, settled, settledAfter } from '../../runtime/outcome.ts';
 import {
   beginCache,
   type CacheObservation,
@@ -22,10 +22,12 @@ import { keepFree, keptGenerations } from './prune.ts';
 import { claimsOf } from './relations.ts';
 import { findSeed } from './seed.ts';
 import { statusOf } from './status.ts';
-import { removeStrayClones } from './stray-clones.ts';
+import { removeStrays } from './strays.ts';
 
 /** More steps than the longest way (begin, reset, make, prune) means that two of them undo each other. */
 const MAX_STEPS = 6;
+/** When to look again whether what is left over can go: no watch tells that it is unmounted. */
+const HELD_MS = 15_000;
 const DEFAULT_OWNER = { uid: 0, gid: 0, mode: '0755' };
 
 /** A BuildCache on this node follows its object: make its first generation, reset it, prune it, report, and remove it with the object. */
@@ -53,6 +55,8 @@ class Pass {
   #pressure: string | undefined;
   /** Generations that something has mounted; they go with a later pass. */
   readonly #mounted = new Set<number>();
+  /** Something left over is still mounted. */
+  #isHeld = false;
   #step = '';
 
   constructor(options: BuildCacheReconcilerOptions, cache: BuildCache, signal: AbortSignal) {
@@ -68,7 +72,9 @@ class Pass {
       const refusal = await this.#options.storage.withTree(volume.metadata.uid, (tree) => this.#advance(tree, volume));
       await this.#write(refusal);
       if (refusal !== undefined) return outcomeOf(refusal);
-      return this.#step === '' ? settled : settledAfter(this.#step);
+      const step = this.#step === '' ? undefined : this.#step;
+      if (this.#isHeld || this.#mounted.size > 0) return recheck(HELD_MS, step);
+      return step === undefined ? settled : settledAfter(step);
     } catch (error) {
       // What the API server refuses is no failure of the cache.
       if (this.#signal.aborted || error instanceof ApiError) throw error;
@@ -139,8 +145,11 @@ class Pass {
   }
 
   async #tidy(tree: Tree): Promise<void> {
-    const strays = await removeStrayClones(this.#options, this.#cache, tree);
-    if (strays.length > 0) this.#tell('Cleaned', `clones removed whose claims are gone: ${strays.join(', ')}`);
+    const strays = await removeStrays(this.#options, this.#cache, tree);
+    this.#isHeld = strays.held > 0;
+    if (strays.removed.length > 0) {
+      this.#tell('Cleaned', `removed, as their objects are gone: ${strays.removed.join(', ')}`);
+    }
     const { removed, pressure } = await keepFree(this.#options, this.#cache, tree);
     this.#pressure = pressure;
     if (removed.length === 0) return;

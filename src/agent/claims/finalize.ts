@@ -11,7 +11,7 @@ import { referenceKey } from '../snapshots/relations.ts';
 import type { Verdict } from '../verdicts.ts';
 import type { Refusal } from './decide.ts';
 import { discardedBecause, type Release } from './judge-release.ts';
-import { withClaimTree } from './place.ts';
+import { isGoing, withClaimTree } from './place.ts';
 import { release } from './release.ts';
 import { statusOf } from './status.ts';
 import { refuseUsed, tellRelease } from './tell.ts';
@@ -62,14 +62,20 @@ async function remove(options: ClaimReconcilerOptions, claim: BuildCacheClaim): 
       return await removeClone(tree, claim.metadata.uid);
     });
   } catch (error) {
-    // The clone is nowhere: with its volume or by hand.
-    const isNowhere = error instanceof StorageError && error.reason === 'CacheNotFound';
-    if (!isNowhere) throw error;
-    if (claim.status.outcome === undefined) {
-      await judge(options, claim, discardedBecause('CloneMissing', 'the clone is gone from the volume'));
-    }
+    const lost = error instanceof StorageError ? lossBy(options, claim, error) : undefined;
+    if (lost === undefined) throw error;
+    if (claim.status.outcome === undefined) await judge(options, claim, lost);
     return 'was gone already';
   }
+}
+
+/** What a failure says of a clone that is nowhere, or goes with its volume; undefined: it may still be there. */
+function lossBy({ caches, volumes }: ClaimReconcilerOptions, claim: BuildCacheClaim, error: StorageError) {
+  if (error.reason === 'CacheNotFound') return discardedBecause('CloneMissing', 'the clone is gone from the volume');
+  const cache = caches.get(referenceKey(claim, claim.spec.cacheRef));
+  const volume = cache === undefined ? undefined : volumes.get(referenceKey(cache, cache.spec.volumeRef));
+  if (error.code !== 'not-ready' || volume === undefined || !isGoing(volume)) return undefined;
+  return discardedBecause('CacheDeleted', 'the volume of the cache is being deleted, and is not mounted any more');
 }
 
 async function judge(options: ClaimReconcilerOptions, claim: BuildCacheClaim, judged: Release): Promise<void> {

@@ -24,19 +24,31 @@ export async function withClaimTree<T>(
   return await storage.withTree(volume.metadata.uid, work);
 }
 
-/** Which volume the clone is in when the cache was removed by force: it is looked for, since no status is believed (rule 15). */
+/**
+ * Which volume the clone is in when the cache was removed by force: it is looked for, since no status is believed (rule 15). Throws
+ * `not-ready` if it may be in one that can't be looked into.
+ */
 export async function findVolume(
   { storage, volumes }: ClaimReconcilerOptions,
   { metadata }: BuildCacheClaim,
 ): Promise<LoopbackVolume | undefined> {
+  const closed: string[] = [];
   for (const volume of volumes.values()) {
     if (volume.metadata.namespace !== metadata.namespace) continue;
     const has = await storage
       .withTree(volume.metadata.uid, async (tree) =>
         [...(await tree.list()).keys()].some((path) => claimUidAt(path) === metadata.uid),
       )
-      .catch(() => false);
-    if (has) return volume;
+      .catch(() => 'unknown' as const);
+    if (has === true) return volume;
+    if (has === 'unknown' && !isGoing(volume)) closed.push(volume.metadata.name);
   }
-  return undefined;
+  if (closed.length === 0) return undefined;
+  const message = `the clone may be in LoopbackVolume ${closed.join(', ')}, which can't be looked into now; see there`;
+  throw new StorageError('not-ready', message, { reason: 'VolumeNotReady' });
+}
+
+/** The volume goes, and with it all that is in it. */
+export function isGoing({ metadata, spec }: LoopbackVolume): boolean {
+  return metadata.deletionTimestamp !== undefined && spec.deletionPolicy === 'Delete';
 }

@@ -27,13 +27,13 @@ export async function removeGenerations(
   });
 }
 
-/** Share of the volume that is free, in percent of its size, once the space of these deleted generations is. */
-export async function freePercent(tree: Tree, deleted: readonly Generation[]): Promise<number> {
+/** What the kernel has not let go by then somebody has open. */
+const CLEANER_TIMEOUT_MS = 10_000;
+
+/** Share of the volume that is free, in percent of its size: `'now'`, or when the space of all that was deleted is free as well. */
+export async function freePercent(tree: Tree, when: 'now' | 'reclaimed'): Promise<number> {
   return await attempt('read how full the volume is', async () => {
-    if (deleted.length > 0) {
-      const ids = deleted.map(({ subvolume }) => subvolume.id);
-      await waitForCleaner(tree.run, tree.path, ids);
-    }
+    if (when === 'reclaimed') await waitForCleaner(tree.run, tree.path, CLEANER_TIMEOUT_MS);
     const { freeBytes, sizeBytes } = await readFilesystemUsage(tree.run, tree.path);
     return (freeBytes / sizeBytes) * 100;
   });
