@@ -113,10 +113,22 @@ describe('LoopbackVolume: placement', () => {
   });
 
   it.each([
-    ['HostPressure', [condition('Ready', 'True'), condition('HostPressure', 'True')], 'is under host pressure'],
-    ['an old kernel', [condition('Ready', 'True'), condition('KernelSupported', 'False')], 'has an unsupported kernel'],
-    ['Ready=False', [condition('Ready', 'False', { reason: 'MissingFeature' })], 'is not ready (MissingFeature)'],
-  ])('places nothing on a node with %s until that ends', async (_, conditions, why) => {
+    [
+      'places nothing on a node with HostPressure',
+      [condition('Ready', 'True'), condition('HostPressure', 'True')],
+      'is under host pressure',
+    ],
+    [
+      'B3 places nothing on a node with an old kernel',
+      [condition('Ready', 'True'), condition('KernelSupported', 'False')],
+      'has an unsupported kernel',
+    ],
+    [
+      'places nothing on a node with Ready=False',
+      [condition('Ready', 'False', { reason: 'MissingFeature' })],
+      'is not ready (MissingFeature)',
+    ],
+  ])('%s, until that ends', async (_, conditions, why) => {
     await using agent = await startFakeAgent(cluster, 'node-a', { conditions });
     await cluster.createVolume('vol');
     const refused = await cluster.volumeThat('vol', (volume) => scheduledOf(volume)?.status === 'False');
