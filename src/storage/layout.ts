@@ -56,13 +56,16 @@ export function layoutOf(rootPath: string): Layout {
     recordPath: (uid: string) => join(recordsPath, `${checkUid(uid)}.json`),
     volumePath: (uid: string) => join(volumesPath, checkUid(uid)),
     topPath: (uid: string) => join(volumesPath, `.top-${checkUid(uid)}`),
-    outboxPath: (uid: string) => join(volumesPath, `.outbox-${checkUid(uid)}`),
+    outboxPath: (uid: string) => join(volumesPath, `${OUTBOX_PREFIX}${checkUid(uid)}`),
     exportPath: (namespaceUid: string, uid: string) => join(rootPath, 'exports', checkUid(namespaceUid), checkUid(uid)),
     pipePath: (uid: string) => join(volumesPath, `${PIPE_PREFIX}${checkUid(uid)}`),
     receivingPath: (uid: string) => join(volumesPath, `${RECEIVING_PREFIX}${checkUid(uid)}`),
     dataPath: (uid: string) => join(volumesPath, checkUid(uid), DATA_NAME),
   });
 }
+
+/** Records on their way into trees, beside the mount points of volumes. */
+export const OUTBOX_PREFIX = '.outbox-';
 
 /** Named pipes, beside the mount points of volumes. */
 export const PIPE_PREFIX = '.pipe-';

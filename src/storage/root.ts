@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { lockFile } from '../host/flock.ts';
 import type { Storage } from './context.ts';
 import { StorageError } from './errors.ts';
-import { PIPE_PREFIX } from './layout.ts';
+import { OUTBOX_PREFIX, PIPE_PREFIX } from './layout.ts';
 import { ensurePrivateDirectory } from './records.ts';
 
 /** Taken for as long as this process lives; the returned handle releases it. */
@@ -14,7 +14,7 @@ export interface RootLock {
 /**
  * The root directory is there with its areas, all of them 0700, and this process is the only agent on it.
  * Throws `in-use` while another agent has the lock, and `conflict` for a directory that somebody else uses. Removes what an
- * interrupted save or transfer left.
+ * interrupted write or transfer left.
  */
 export async function openRoot(storage: Storage): Promise<RootLock> {
   const { layout, options } = storage;
@@ -32,6 +32,7 @@ export async function openRoot(storage: Storage): Promise<RootLock> {
   }
   await removeTemporaryFiles(layout.recordsPath);
   await removePipes(layout.volumesPath);
+  await removeOutboxes(layout.volumesPath);
   return { release: () => lock.close() };
 }
 
@@ -66,6 +67,12 @@ async function removePipes(volumesPath: string): Promise<void> {
     await pipe.close();
     await rm(path, { force: true });
   }
+}
+
+/** Records that were on their way: who needs one that did not arrive writes it again. */
+async function removeOutboxes(volumesPath: string): Promise<void> {
+  const names = (await readdir(volumesPath)).filter((name) => name.startsWith(OUTBOX_PREFIX));
+  await Promise.all(names.map((name) => rm(join(volumesPath, name), { recursive: true, force: true })));
 }
 
 export interface HostSpace {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeCoverage, strikeEveryBoundary } from '../crash/boundaries.ts';
 import { CrashVolume } from '../crash/crash-volume.ts';
-import { chaosSeed, liveAtRandom } from '../crash/random-life.ts';
+import { chaosSeed } from '../crash/random.ts';
+import { liveAtRandom } from '../crash/random-life.ts';
 import { roundTrips } from '../crash/round-trips.ts';
 import type { Fault } from '../crash/shims.ts';
 import { startSupervisedAgent } from '../crash/supervised-agent.ts';

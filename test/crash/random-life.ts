@@ -2,6 +2,7 @@ import { isAlreadyExists } from '../../src/kube/errors.ts';
 import type { Lab } from '../integration/lab.ts';
 import { expectConvergence } from './convergence.ts';
 import { CrashVolume } from './crash-volume.ts';
+import { createRandom } from './random.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
 export interface RandomLifeOptions {
@@ -79,24 +80,4 @@ async function changeAtRandom(volume: CrashVolume, random: () => number): Promis
   );
   await volume.change(spec);
   return `change ${volume.name} ${JSON.stringify(spec)}`;
-}
-
-/** Numbers from 0 to 1 that depend on the seed only (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** `CHAOS_SEED`, or another one for each run; printed, so that a run can be repeated. */
-export function chaosSeed(): number {
-  const given = process.env.CHAOS_SEED;
-  const seed = given === undefined || given === '' ? Date.now() % 1_000_000 : Number(given);
-  if (!Number.isSafeInteger(seed)) throw new Error(`CHAOS_SEED must be a whole number: ${JSON.stringify(given)}`);
-  console.log(`random kills with CHAOS_SEED=${seed}`);
-  return seed;
 }

@@ -7,7 +7,7 @@ here=${0%/*} tool=${0##*/}
 PATH=${PATH#*:}
 
 case "$tool $*" in
-'losetup --list'* | stat\ * | flock\ * | blkid\ * | 'btrfs --version'*) kind=reading ;;
+'losetup --list'* | cat\ * | stat\ * | flock\ * | blkid\ * | 'btrfs --version'*) kind=reading ;;
 'btrfs inspect-internal '* | 'btrfs subvolume show '* | 'btrfs subvolume list '*) kind=reading ;;
 *) kind=changing ;;
 esac
@@ -32,7 +32,7 @@ refuse() {
   'btrfs receive '*) set -- 1 "ERROR: receive: failed to write: Input/output error" ;;
   'btrfs balance start '*) set -- 1 "ERROR: error during balancing '$operand': Input/output error" ;;
   btrfs\ *) set -- 1 "ERROR: cannot open $operand: Cannot allocate memory" ;;
-  cp\ * | mkfifo\ * | mv\ * | rm\ * | rmdir\ *) set -- 1 "$tool: '$operand': Input/output error" ;;
+  cp\ * | mkdir\ * | mkfifo\ * | mv\ * | rm\ * | rmdir\ *) set -- 1 "$tool: '$operand': Input/output error" ;;
   chattr\ *) set -- 1 "chattr: Operation not supported while reading flags on $operand" ;;
   install\ *) set -- 1 "install: cannot create directory '$operand': Input/output error" ;;
   truncate\ *) set -- 1 "truncate: failed to truncate '$operand': Input/output error" ;;

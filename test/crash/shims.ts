@@ -41,11 +41,13 @@ const REAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const TOOLS = [
   'blkid',
   'btrfs',
+  'cat',
   'chattr',
   'cp',
   'flock',
   'install',
   'losetup',
+  'mkdir',
   'mkfifo',
   'mkfs.btrfs',
   'mount',

@@ -21,7 +21,9 @@ export function isNew({ spec, status }: BuildCacheClaim): boolean {
 
 /** The next step from what is there to what is wanted. Pure and total: every pass may be the first one. */
 export function decide(claim: BuildCacheClaim, { clone, record }: ClaimObservation): Action {
-  if (claim.status.outcome !== undefined) return { kind: clone === undefined ? 'rest' : 'clean' };
+  if (claim.status.outcome !== undefined) {
+    return { kind: clone === undefined && record === undefined ? 'rest' : 'clean' };
+  }
   if (claim.spec.release !== undefined) return { kind: 'release' };
   if (isNew(claim)) return { kind: 'clone' };
   if (clone === undefined) return refuse('DataMissing', 'the clone is gone from the volume; make a new claim');

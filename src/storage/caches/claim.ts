@@ -19,15 +19,12 @@ export interface ClaimObservation {
 }
 
 export async function observeClaim(tree: Tree, uid: string): Promise<ClaimObservation> {
-  const subvolumes = await tree.list();
+  const [subvolumes, record] = await Promise.all([tree.list(), readClaimRecord(tree, uid)]);
   const clone =
     subvolumes.get(treeLayout.clonePath(uid, 'ReadWrite')) ?? subvolumes.get(treeLayout.clonePath(uid, 'ReadOnly'));
-  // Nothing is there without a clone but what an unfinished removal left.
-  if (clone === undefined) return { clone, record: undefined };
-  const record = await readClaimRecord(tree, uid);
+  if (clone === undefined || record === undefined || record === 'damaged') return { clone, record };
   // What it says of changes it says of one subvolume, not of one that was put in its place.
-  const isOfAnother = record !== undefined && record !== 'damaged' && record.cloneUUID !== clone.uuid;
-  return { clone, record: isOfAnother ? 'damaged' : record };
+  return { clone, record: record.cloneUUID === clone.uuid ? record : 'damaged' };
 }
 
 export interface NewClone {

@@ -3,7 +3,8 @@ import { describeCoverage, notStruck, orderOf, strikeEveryBoundary } from '../..
 import { expectConvergence } from '../../crash/convergence.ts';
 import { CrashVolume } from '../../crash/crash-volume.ts';
 import { halfDone } from '../../crash/half-done.ts';
-import { chaosSeed, liveAtRandom } from '../../crash/random-life.ts';
+import { chaosSeed } from '../../crash/random.ts';
+import { liveAtRandom } from '../../crash/random-life.ts';
 import { roundTrips } from '../../crash/round-trips.ts';
 import type { Fault } from '../../crash/shims.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';

@@ -65,8 +65,9 @@ describe('records of caches and claims', () => {
     expect(await observeClaim(tree, UID)).toEqual({ clone, record: claim });
   });
 
-  it('B2 observeClaim: a record without a clone says nothing', async () => {
-    expect(await observeClaim(treeWith([claimRecordPath(UID), claimText]), UID)).toEqual({});
+  it('B2 observeClaim: a record without a clone is what an unfinished removal left', async () => {
+    const { clone, record } = await observeClaim(treeWith([claimRecordPath(UID), claimText]), UID);
+    expect([clone, record]).toEqual([undefined, expect.objectContaining({ uid: UID })]);
   });
 
   it('B20 observeClaim: a record of another subvolume than the one that is there is damaged', async () => {

@@ -1,0 +1,46 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Coverage, describeCoverage, notStruck, orderOf, strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { cacheTrips } from '../../crash/cache-trips.ts';
+import { CrashCaches } from '../../crash/crash-caches.ts';
+import type { Fault } from '../../crash/shims.ts';
+import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
+import { type Lab, startLab } from '../lab.ts';
+
+const TIMEOUT_MS = 360_000;
+
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await startLab();
+});
+afterAll(() => lab?.[Symbol.asyncDispose]());
+
+/** Each test has a node of its own, so that what is on the host is its doing alone. */
+describe.concurrent('BuildCache: nothing is lost, left or published twice', { timeout: TIMEOUT_MS }, () => {
+  const kinds: readonly { how: string; faults: readonly Fault[] }[] = [
+    { how: 'killed at', faults: ['kill-before', 'kill-after'] },
+    { how: 'refused or lied to by', faults: ['fail', 'lie'] },
+  ];
+
+  it.for(kinds)(
+    'B18 BuildCache: when the agent is $how each command of create, clone, publish, reset and delete',
+    async ({ how, faults }, { onTestFailed }) => {
+      const agent = await startSupervisedAgent(lab, `${how.split(' ')[0]}`);
+      onTestFailed(() => console.error(agent.logTails()));
+      const caches = new CrashCaches(lab, agent);
+      await caches.start();
+      const coverage: Coverage[] = [];
+      for (const trip of cacheTrips) {
+        await trip.prepare?.(caches);
+        coverage.push(...(await strikeEveryBoundary(caches, trip.turns, faults, 'each-verb')));
+      }
+      await agent.stop();
+      console.log(coverage.map(describeCoverage).join('\n'));
+      for (const turn of coverage) {
+        expect(orderOf(turn)).toEqual(turn.turn.order ?? []);
+        for (const fault of faults.filter((one) => one !== 'kill-before'))
+          expect(notStruck(turn, fault), `${turn.turn.name}: ${fault}`).toEqual([]);
+      }
+    },
+  );
+});
