@@ -28,7 +28,7 @@ export interface Turn<S extends Subject = CrashVolume> {
 /**
  * `each-verb`: commands that change something; of those that are repeated with other numbers (steps of moving data) only
  * the first, and for `kill-after` the last; `kill-before` only at the first of all, as the others are a `kill-after` of the
- * command before. `each-command`: every single one, those that only read too.
+ * command before; and of `fail` and `lie` one each, in turns. `each-command`: every single one, those that only read too.
  */
 export type Thoroughness = 'each-verb' | 'each-command';
 
@@ -93,10 +93,11 @@ function plansFor(
   if (turn.repeats && thoroughness === 'each-verb') return [];
   const first = commands.find(({ kind }) => kind === 'changing');
   return faults.flatMap((fault) =>
-    [...Map.groupBy(commands, verbOf)].flatMap(([verb, group]) => {
+    [...Map.groupBy(commands, verbOf)].flatMap(([verb, group], index) => {
       if (thoroughness === 'each-verb' && group[0]?.kind === 'reading') return [];
       if (thoroughness === 'each-verb' && turn.news?.includes(verb) === false) return [];
       if (thoroughness === 'each-verb' && fault === 'kill-before' && group[0] !== first) return [];
+      if (thoroughness === 'each-verb' && fault === (index % 2 === 0 ? 'fail' : 'lie')) return [];
       // One that only reads and lies has failed, no more.
       if (group[0]?.kind === 'reading' && fault === 'lie') return [];
       const indices = thoroughness === 'each-command' ? [...group.keys()] : samplesOf(group, fault);
@@ -128,10 +129,10 @@ async function take<S extends Subject>(subject: S, turn: Turn<S>, plan?: Plan): 
   return shims.log();
 }
 
-/** Kinds of changing commands of the turn that this fault did not meet. */
-export function notStruck({ turn, commands, struck }: Coverage, fault: Fault): readonly string[] {
+/** Kinds of changing commands of the turn that none of these faults met. */
+export function notStruck({ turn, commands, struck }: Coverage, faults: readonly Fault[]): readonly string[] {
   if (turn.repeats) return [];
-  const met = new Set(struck.filter((one) => one.fault === fault).map(({ command }) => verbOf(command)));
+  const met = new Set(struck.filter(({ fault }) => faults.includes(fault)).map(({ command }) => verbOf(command)));
   const meant = commands.filter(({ kind }) => kind === 'changing').map(verbOf);
   return [...new Set(meant)].filter((verb) => !met.has(verb) && turn.news?.includes(verb) !== false);
 }

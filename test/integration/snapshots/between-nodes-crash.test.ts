@@ -100,7 +100,7 @@ describe('Snapshot: agents that die between two commands of a transfer', () => {
       const rows = await strikeEveryBoundary({ agent, settled, expectConvergence }, turns, FAULTS, 'each-verb');
       for (const row of rows) {
         console.log(describeCoverage(row));
-        expect(notStruck(row, 'kill-after')).toEqual([]);
+        expect(notStruck(row, ['kill-after'])).toEqual([]);
       }
       expect(agent.deaths).toBeGreaterThan(0);
       expect(rows[0]?.struck.map(({ command }) => command.text).join('\n')).toContain(
