@@ -97,7 +97,8 @@ export function verbOf({ text }: LoggedCommand): string {
 /** The rest is operands. */
 const VERB_WORDS: Readonly<Record<string, number>> = { btrfs: 3, losetup: 2, mount: 2, chattr: 2 };
 
-function withoutNames(command: string): string {
+/** The command line of any volume and Snapshot: without what differs between them. */
+export function withoutNames(command: string): string {
   return command
     .replaceAll(/\/\S*\//g, '')
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UID')
