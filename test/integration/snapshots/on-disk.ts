@@ -44,16 +44,41 @@ export function expectTreeToMatch(volume: LoopbackVolume, snapshots: readonly Sn
       })
       .toSorted(),
   );
-  for (const snapshot of snapshots) expectStatusToBeTrue(snapshot, path.join(treePath, placeOf(snapshot)));
+  const onDisk = listed(treePath);
+  for (const snapshot of snapshots) expectStatusToBeTrue(snapshot, treePath, onDisk.get(placeOf(snapshot)));
 }
 
-function expectStatusToBeTrue({ status, spec, metadata }: Snapshot, subvolumePath: string): void {
-  const shown = lines('btrfs', 'subvolume', 'show', subvolumePath).join('\n');
-  const field = (name: string) => shown.match(new RegExp(`^\\s*${name}:\\s+(\\S+)`, 'm'))?.[1];
-  const orAbsent = (uuid: string | undefined) => (uuid === '-' ? undefined : uuid);
-  const isCommitted = subvolumePath.endsWith('/ro');
+type Listed = Pick<Snapshot['status'], 'uuid' | 'parentUUID' | 'receivedUUID'> & {
+  readonly id: number;
+  readonly place: string;
+  readonly isReadOnly: boolean;
+};
+
+/** What lies directly in the operator's tree, by its place there: with one look at all of it, there may be a thousand. */
+function listed(treePath: string): ReadonlyMap<string, Listed> {
+  const list = (...flags: readonly string[]) =>
+    lines('btrfs', 'subvolume', 'list', '-o', '-u', '-q', '-R', ...flags, treePath).map((line) => {
+      const field = (name: string) => line.match(new RegExp(` ${name}\\s+(\\S+)`))?.[1];
+      const orAbsent = (uuid: string | undefined) => (uuid === '-' ? undefined : uuid);
+      return {
+        id: Number(line.match(/^ID (\d+)/)?.[1]),
+        uuid: field('uuid'),
+        parentUUID: orAbsent(field('parent_uuid')),
+        receivedUUID: orAbsent(field('received_uuid')),
+        place: field('path')?.replace('.btrfs-operator/', '') ?? '',
+      };
+    });
+  const readOnly = new Set(list('-r').map(({ id }) => id));
+  return new Map(list().map((one) => [one.place, { ...one, isReadOnly: readOnly.has(one.id) }]));
+}
+
+function expectStatusToBeTrue({ status, spec, metadata }: Snapshot, treePath: string, found: Listed | undefined): void {
+  if (found === undefined) throw new Error(`Snapshot ${metadata.name} has no subvolume`);
+  const { id, uuid, parentUUID, receivedUUID, place, isReadOnly } = found;
+  const subvolumePath = path.join(treePath, place);
+  const isCommitted = place.endsWith('/ro');
   expect(isCommitted, `${metadata.name} is committed`).toBe(spec.access === 'ReadOnly');
-  expect(lines('btrfs', 'property', 'get', subvolumePath, 'ro')).toEqual([`ro=${isCommitted}`]);
+  expect(isReadOnly, `${metadata.name} is read-only`).toBe(isCommitted);
   expect({
     id: status.subvolumeID,
     uuid: status.uuid,
@@ -62,12 +87,12 @@ function expectStatusToBeTrue({ status, spec, metadata }: Snapshot, subvolumePat
     path: status.path,
     options: status.mount?.options,
   }).toEqual({
-    id: Number(field('Subvolume ID')),
-    uuid: field('UUID'),
-    parentUUID: orAbsent(field('Parent UUID')),
-    receivedUUID: orAbsent(field('Received UUID')),
+    id,
+    uuid,
+    parentUUID,
+    receivedUUID,
     path: subvolumePath,
-    options: [`subvolid=${field('Subvolume ID')}`, ...(isCommitted ? ['ro'] : [])],
+    options: [`subvolid=${id}`, ...(isCommitted ? ['ro'] : [])],
   });
   if (spec.owner === undefined) return;
   const { uid, gid, mode } = statSync(subvolumePath);
