@@ -1,17 +1,17 @@
 import type { BtrfsNode } from '../../api/btrfs-node.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
+import type { ResourceClient } from '../../kube/resource-client.ts';
 import { TransferError } from '../../net/transfer-protocol.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { receiveConfined, receiveSnapshot } from '../../storage/snapshots/receive.ts';
-import { openIncoming } from '../../storage/streams/incoming-stream.ts';
+import { receiveSnapshot } from '../../storage/snapshots/receive.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { type IncomingContent, type IncomingContentOptions, withIncoming } from '../incoming-content.ts';
+import type { TransferPort } from '../transfer/port.ts';
 import type { MakeOptions, SnapshotReconcilerOptions, Transfer } from './options.ts';
 import { describe, identityOf, pointsOf } from './transfer.ts';
 
 /** Most that a request may name; the newest are the likely ones. */
 const MAX_ANCESTORS = 1_000;
-/** How often the bytes of a transfer are looked at. */
-const LOOK_MS = 500;
 
 /** The content of a committed Snapshot of another node is received into this one; says how. */
 export async function transferFromNode(
@@ -21,38 +21,48 @@ export async function transferFromNode(
   tree: Tree,
   { signal, onTransfer }: MakeOptions,
 ): Promise<Transfer> {
-  const { storage, transfer: port } = options;
-  const { uid, namespace, name } = identityOf(snapshot);
-  const peer = await findPeer(options, parent, signal);
   const points = await pointsOf(tree);
   const ancestors = points.slice(-MAX_ANCESTORS).map(({ uuid, receivedUUID }) => ({
     uuid,
     ...(receivedUUID === undefined ? {} : { receivedUuid: receivedUUID }),
   }));
+  const request = { ...identityOf(snapshot), ancestors };
+  return await withRemoteContent(options, parent, request, signal, async ({ summary, bytes, receiveInto }) => {
+    const how: Transfer = { phase: 'Receiving', ...describe(summary.parentUuid) };
+    await receiveSnapshot(options.storage, tree, identityOf(snapshot), snapshot.spec, {
+      expectedUUID: parent.status.receivedUUID ?? parent.status.uuid,
+      receive: receiveInto(tree, request.uid, () => onTransfer({ ...how, bytes: bytes() })),
+    });
+    return { ...how, bytes: bytes(), phase: 'Done' };
+  });
+}
+
+/** How content comes from other nodes. */
+export interface RemoteOptions extends IncomingContentOptions {
+  readonly btrfsNodes: ResourceClient<BtrfsNode>;
+  readonly transfer: Pick<TransferPort, 'fetch'>;
+}
+
+/** Runs `use` with the content of a committed Snapshot of another node. Throws `not-ready` with a reason while that can't be had. */
+export async function withRemoteContent<T>(
+  options: RemoteOptions,
+  snapshot: Snapshot,
+  request: Parameters<TransferPort['fetch']>[1],
+  signal: AbortSignal,
+  use: (content: IncomingContent) => Promise<T>,
+): Promise<T> {
+  const peer = await findPeer(options, snapshot, signal);
   try {
-    const fetched = await port.fetch(peer, { namespace, name, uid, ancestors }, signal);
-    const incoming = await openIncoming(fetched.stream, options.streamLimits, signal);
-    const how: Transfer = { phase: 'Receiving', ...describe(incoming.summary.parentUuid) };
-    const progress = () => ({ ...how, bytes: incoming.stream.summary()?.bytes ?? 0 });
-    const look = setInterval(() => onTransfer(progress()), LOOK_MS);
-    try {
-      await receiveSnapshot(storage, tree, { uid, namespace, name }, snapshot.spec, {
-        expectedUUID: parent.status.receivedUUID ?? parent.status.uuid,
-        receive: receiveConfined(storage, tree, uid, { incoming, signal }),
-      });
-    } finally {
-      clearInterval(look);
-      fetched.stream.destroy();
-    }
-    return { ...progress(), phase: 'Done' };
+    const { stream } = await options.transfer.fetch(peer, request, signal);
+    return await withIncoming(options, stream, signal, use);
   } catch (error) {
     throw error instanceof TransferError ? asStorageError(error) : error;
   }
 }
 
 /** Node and address of the agent that has the Snapshot. Throws `not-ready` (SourceNotReady). */
-export async function findPeer(
-  { btrfsNodes }: Pick<SnapshotReconcilerOptions, 'btrfsNodes'>,
+async function findPeer(
+  { btrfsNodes }: Pick<RemoteOptions, 'btrfsNodes'>,
   parent: Snapshot,
   signal: AbortSignal,
 ): Promise<{ nodeName: string; endpoint: string }> {
@@ -66,7 +76,7 @@ export async function findPeer(
 }
 
 /** What went wrong between two nodes is tried again; what the other end refuses waits for a change there. */
-export function asStorageError(error: TransferError): StorageError {
+function asStorageError(error: TransferError): StorageError {
   const isRefused = ['refused', 'busy', 'not-ready'].includes(error.code);
   return new StorageError(isRefused ? 'not-ready' : 'failed', `could not fetch the Snapshot: ${error.message}`, {
     reason: isRefused || error.code === 'unreachable' ? 'SourceNotReady' : 'TransferFailed',

@@ -1,35 +1,25 @@
-import type { BtrfsNode } from '../../api/btrfs-node.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
-import { TransferError } from '../../net/transfer-protocol.ts';
-import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { streamUUID } from '../../storage/snapshots/common-ancestor.ts';
-import { receiveConfined, receiveLocally } from '../../storage/snapshots/receive.ts';
+import { receiveLocally } from '../../storage/snapshots/receive.ts';
 import { contentBytesOf, pathsOf, planSend } from '../../storage/snapshots/send.ts';
-import { type IncomingStream, openIncoming } from '../../storage/streams/incoming-stream.ts';
-import { streamComplaintOf } from '../../storage/streams/receive-complaint.ts';
-import type { StreamLimits } from '../../storage/streams/validate-stream.ts';
+import { attemptReceive } from '../../storage/streams/receive-complaint.ts';
 import type { Content } from '../../storage/volumes/fill.ts';
+import { type IncomingContent, withIncoming } from '../incoming-content.ts';
 import type { OpenContent } from '../outside-content.ts';
 import type { Cached } from '../snapshots/options.ts';
 import { isCommitted, referenceKey } from '../snapshots/relations.ts';
-import { asStorageError, findPeer } from '../snapshots/transfer-from-node.ts';
-import type { TransferPort } from '../transfer/port.ts';
+import { type RemoteOptions, withRemoteContent } from '../snapshots/transfer-from-node.ts';
 
 /** Where the content of new volumes comes from. */
-export interface ContentOptions {
+export interface ContentOptions extends RemoteOptions {
   readonly nodeName: string;
-  readonly storage: Storage;
   readonly snapshots: Cached<Snapshot>;
   readonly snapshotClient: ResourceClient<Snapshot>;
   readonly volumes: Cached<LoopbackVolume>;
-  readonly btrfsNodes: ResourceClient<BtrfsNode>;
-  readonly transfer: Pick<TransferPort, 'fetch'>;
   readonly openContent: OpenContent;
-  /** What streams from outside the node may hold. */
-  readonly streamLimits: StreamLimits;
   readonly imageSources: 'On' | 'Off';
 }
 
@@ -38,9 +28,6 @@ export interface FillOptions {
   /** Told how much has come so far. */
   readonly onBytes: (bytes: number) => void;
 }
-
-/** How often the bytes of a stream are looked at. */
-const LOOK_MS = 500;
 
 type Use = (content: Content) => Promise<void>;
 
@@ -112,19 +99,11 @@ async function withRemoteSnapshot(
   use: Use,
 ): Promise<void> {
   const { namespace = '', name, uid } = volume.metadata;
-  const peer = await findPeer(options, snapshot, fill.signal);
-  try {
-    const { stream } = await options.transfer.fetch(peer, { namespace, name, uid, ancestors: [] }, fill.signal);
-    try {
-      const incoming = await openIncoming(stream, options.streamLimits, fill.signal);
-      const expectedUUID = snapshot.status.receivedUUID ?? snapshot.status.uuid;
-      await use(contentOf(options, volume, { incoming, expectedUUID, neededBytes: undefined }, fill));
-    } finally {
-      stream.destroy();
-    }
-  } catch (error) {
-    throw error instanceof TransferError ? asStorageError(error) : error;
-  }
+  const request = { namespace, name, uid, ancestors: [] };
+  const expectedUUID = snapshot.status.receivedUUID ?? snapshot.status.uuid;
+  await withRemoteContent(options, snapshot, request, fill.signal, (incoming) =>
+    use(contentOf(incoming, volume, { expectedUUID, neededBytes: undefined }, fill)),
+  );
 }
 
 async function withStream(
@@ -136,8 +115,7 @@ async function withStream(
 ): Promise<void> {
   const { namespace = '' } = volume.metadata;
   const { stream, totalBytes } = await options.openContent(namespace, wanted, fill.signal);
-  try {
-    const incoming = await openIncoming(stream, options.streamLimits, fill.signal);
+  await withIncoming(options, stream, fill.signal, async (incoming) => {
     const { uuid, parentUuid } = incoming.summary;
     if (parentUuid !== undefined) {
       throw new StorageError(
@@ -146,38 +124,29 @@ async function withStream(
         { reason: 'ParentMissing' },
       );
     }
-    await use(contentOf(options, volume, { incoming, expectedUUID: uuid, neededBytes: totalBytes }, fill));
-  } finally {
-    stream.destroy();
-  }
+    await use(contentOf(incoming, volume, { expectedUUID: uuid, neededBytes: totalBytes }, fill));
+  });
 }
 
-interface Opened {
-  readonly incoming: IncomingStream;
+interface Expected {
   readonly expectedUUID: string | undefined;
   readonly neededBytes: number | undefined;
 }
 
 function contentOf(
-  { storage }: ContentOptions,
+  { bytes, receiveInto }: IncomingContent,
   { metadata }: LoopbackVolume,
-  { incoming, expectedUUID, neededBytes }: Opened,
-  { signal, onBytes }: FillOptions,
+  { expectedUUID, neededBytes }: Expected,
+  { onBytes }: FillOptions,
 ): Content {
+  const look = () => onBytes(bytes());
   return {
     neededBytes: () => Promise.resolve(neededBytes),
     incoming: (tree) => ({
       expectedUUID,
       async receive(staging) {
-        const look = setInterval(() => onBytes(incoming.stream.summary()?.bytes ?? 0), LOOK_MS);
-        try {
-          await receiveConfined(storage, tree, metadata.uid, { incoming, signal })(staging);
-        } catch (error) {
-          throw streamComplaintOf(error);
-        } finally {
-          clearInterval(look);
-        }
-        onBytes(incoming.stream.summary()?.bytes ?? 0);
+        await attemptReceive(() => receiveInto(tree, metadata.uid, look)(staging));
+        look();
       },
     }),
   };

@@ -5,11 +5,19 @@ import { StorageError } from '../errors.ts';
 const ELSEWHERE = /Read-only file system|Input\/output error|Cannot allocate memory/;
 
 /**
- * What `btrfs receive` fails with, of a stream that the validator let pass: a checksum that is wrong, or a command that does not fit
- * what is there. Code `damaged`, reason `StreamRefused`; for a volume that is full `out-of-space`, `OutOfSpace`; every other error as
- * it is.
+ * Gives what `btrfs receive` fails with, of a stream that the validator let pass, its meaning: a checksum that is wrong, or a command
+ * that does not fit what is there, is `damaged`, reason `StreamRefused`; a volume that is full `out-of-space`, `OutOfSpace`; every
+ * other error stays as it is.
  */
-export function streamComplaintOf(error: unknown): unknown {
+export async function attemptReceive(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    throw streamComplaintOf(error);
+  }
+}
+
+function streamComplaintOf(error: unknown): unknown {
   if (!(error instanceof CommandError)) return error;
   const { exitCode, stderrTail, timedOut, aborted } = error.failure;
   const isRefusal = exitCode !== undefined && exitCode !== 0 && !timedOut && !aborted;
