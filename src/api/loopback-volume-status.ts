@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { conditionList } from './conditions.ts';
+import { nodeNameStays, observedGeneration, PATH_MAX, placedNodeName } from './placed-status.ts';
 import { atomicList, byteCount, rules, text, time, wholeNumber } from './schema.ts';
-
-/** Longest path that the kernel takes (PATH_MAX). */
-const PATH_MAX = 4096;
 
 const minimized = z
   .object({
@@ -46,13 +44,8 @@ const progress = z
 
 export const LoopbackVolumeStatus = z
   .object({
-    observedGeneration: wholeNumber()
-      .min(-1)
-      .optional()
-      .describe(
-        'The metadata.generation that the rest of status is about; -1 until the node has looked at the object for the first time.',
-      ),
-    nodeName: text(253).optional().describe('Node that the volume is on. Set once.'),
+    observedGeneration: observedGeneration(),
+    nodeName: placedNodeName(),
     sizeBytes: byteCount().describe('Real size of image, loop device and file system, in bytes.'),
     usedBytes: byteCount().describe('Bytes in use in the file system.'),
     freeBytes: byteCount().describe('Bytes that can still be written, by the allocation figures of btrfs.'),
@@ -79,14 +72,7 @@ export const LoopbackVolumeStatus = z
     progress: progress.optional(),
     conditions: conditionList(),
   })
-  .meta(
-    rules({
-      rule: '!has(oldSelf.nodeName) || (has(self.nodeName) && self.nodeName == oldSelf.nodeName)',
-      message: 'is set once; a volume stays on its node',
-      messageExpression: `"is set once; the volume stays on " + oldSelf.nodeName`,
-      fieldPath: '.nodeName',
-    }),
-  )
+  .meta(rules(nodeNameStays('volume')))
   .describe('What is there. Written by the operator only.');
 
 export type LoopbackVolumeStatus = z.infer<typeof LoopbackVolumeStatus>;

@@ -2,6 +2,9 @@ import { type CelRule, text, wholeNumber } from './schema.ts';
 
 /** What the statuses of all kinds that live on a node have in common. */
 
+/** Longest path that the kernel takes (PATH_MAX). */
+export const PATH_MAX = 4096;
+
 export function observedGeneration() {
   return wholeNumber()
     .min(-1)

@@ -1,4 +1,4 @@
-import { commonConditionTypes, commonReasons, type TermTable, term } from './reasons.ts';
+import { commonConditionTypes, commonReasons, sourceReasons, type TermTable, term } from './reasons.ts';
 
 export const snapshotConditionTypes = {
   Scheduled: term(
@@ -34,31 +34,10 @@ export const snapshotReasons = {
   ),
   Creating: term('The subvolume is being made.'),
   Transferring: term('Content is being received; see status.transfer.'),
-  TransferFailed: term('The transfer broke off; nothing of it is kept, it is tried again.', 'See the message.'),
   Committing: term('The Snapshot is being made read-only.'),
   Committed: term('The Snapshot is read-only for ever.'),
   Writable: term('The Snapshot may be changed; set spec.access to ReadOnly to commit it.'),
-  SourceNotFound: term(
-    'There is no Snapshot of the name in spec.source.snapshotRef.',
-    'Make it; this one goes on then.',
-  ),
-  SourceNotCommitted: term('The source is still writable.', 'Set spec.access of the source to ReadOnly.'),
-  SourceNotReady: term(
-    'The source is not there yet, or its node cannot be reached.',
-    'See the conditions of the source.',
-  ),
-  SourceDeleted: term('The source is being deleted.', 'Make this Snapshot from another one.'),
-  FileNotFound: term('There is no such file in imports/<namespace>/ on the node.', 'Put it there.'),
-  DownloadRefused: term(
-    'The operator is not configured to fetch from this address, or so much; or the address is a private one.',
-    'Ask the administrator of the operator.',
-  ),
-  DownloadFailed: term('The content could not be fetched; it is tried again.', 'See the message.'),
-  ChecksumMismatch: term('The content has another sha256 than spec says.', 'Correct sha256, or the content.'),
-  StreamRefused: term(
-    'The stream is broken, or holds what is not allowed; the message names it. Nothing of it is kept.',
-    'Make the stream anew with btrfs send.',
-  ),
+  ...sourceReasons,
   ParentMissing: term(
     'The stream is incremental and the volume does not have the subvolume that it builds on.',
     'Import that one first, or use a full stream.',

@@ -65,6 +65,35 @@ export const commonReasons = {
   InternalError: term('The operator met a case that it does not know.', 'Report it with the log.'),
 };
 
+/** Why content from somewhere else does not come: the same for every kind that has a spec.source. */
+export const sourceReasons = {
+  SourceNotFound: term(
+    'There is no Snapshot of the name in spec.source.snapshotRef.',
+    'Make it; this one goes on then.',
+  ),
+  SourceNotCommitted: term('The source is still writable.', 'Set spec.access of the source to ReadOnly.'),
+  SourceNotReady: term(
+    'The source is not there yet, or its node cannot be reached.',
+    'See the conditions of the source.',
+  ),
+  SourceDeleted: term('The source is being deleted.', 'Make a new one from another source.'),
+  TransferFailed: term('The transfer broke off; nothing of it is kept, it is tried again.', 'See the message.'),
+  FileNotFound: term('There is no such file in imports/<namespace>/ on the node.', 'Put it there.'),
+  DownloadRefused: term(
+    'The operator is not configured to fetch from this address, or so much; or the address is a private one.',
+    'Ask the administrator of the operator.',
+  ),
+  DownloadFailed: term('The content could not be fetched; it is tried again.', 'See the message.'),
+  ChecksumMismatch: term(
+    'The content has another sha256 than spec says.',
+    'Correct the content, or make a new one with the right sha256.',
+  ),
+  StreamRefused: term(
+    'The stream is broken, or holds what is not allowed; the message names it. Nothing of it is kept.',
+    'Make the stream anew with btrfs send.',
+  ),
+};
+
 /** Every reason that a condition of a LoopbackVolume can have. */
 export const loopbackVolumeReasons = {
   ...commonReasons,
@@ -160,30 +189,12 @@ export const loopbackVolumeReasons = {
     'See orphans of the BtrfsNode.',
   ),
   Filling: term('The content of spec.source is coming into the volume; see status.import.'),
-  SourceNotFound: term(
-    'There is no Snapshot of the name in spec.source.snapshotRef.',
-    'Make it; this one goes on then.',
-  ),
-  SourceNotCommitted: term('The source is still writable.', 'Set spec.access of the source to ReadOnly.'),
-  SourceNotReady: term(
-    'The source is not there yet, or its node cannot be reached.',
-    'See the conditions of the source.',
-  ),
-  SourceDeleted: term('The source is being deleted.', 'Make a new volume from another one.'),
+  ...sourceReasons,
   SourceDoesNotFit: term(
     'The content of spec.source needs more than spec.size; nothing of it is kept. The message says about how much.',
     'Raise spec.size; it goes on then.',
   ),
   VolumeNotReady: term('The volume of the source is not mounted.', 'See the conditions of that volume.'),
-  TransferFailed: term('The transfer broke off; nothing of it is kept, it is tried again.', 'See the message.'),
-  FileNotFound: term('There is no such file in imports/<namespace>/ on the node.', 'Put it there.'),
-  DownloadRefused: term('The operator is not configured to fetch from this address.', 'Ask its administrator.'),
-  DownloadFailed: term('The content could not be fetched; it is tried again.', 'See the message.'),
-  ChecksumMismatch: term(
-    'The content has another sha256 than spec says.',
-    'Correct the content, or make a new volume.',
-  ),
-  StreamRefused: term('The stream is broken, or holds what is not allowed.', 'Make it anew with btrfs send.'),
   ParentMissing: term('The stream is incremental; a new volume has nothing that it builds on.', 'Use a full stream.'),
   ImageRefused: term('Images are not allowed here, or this one is none that can be used.', 'See the message.'),
   Exporting: term('The file of spec.export is being written.'),

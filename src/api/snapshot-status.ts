@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { conditionList } from './conditions.ts';
+import { nodeNameStays, observedGeneration, PATH_MAX, placedNodeName } from './placed-status.ts';
 import { atomicList, byteCount, rules, text, time, wholeNumber } from './schema.ts';
 
-/** Longest path that the kernel takes (PATH_MAX). */
-const PATH_MAX = 4096;
 export const MAX_ANCESTORS = 64;
 
 const uuid = () => text(36).optional();
@@ -39,13 +38,8 @@ const exported = z.object({
 
 export const SnapshotStatus = z
   .object({
-    observedGeneration: wholeNumber()
-      .min(-1)
-      .optional()
-      .describe(
-        'The metadata.generation that the rest of status is about; -1 until the node has looked at the object for the first time.',
-      ),
-    nodeName: text(253).optional().describe('Node that the volume is on. Set once.'),
+    observedGeneration: observedGeneration(),
+    nodeName: placedNodeName(),
     subvolumeID: wholeNumber().min(0).optional().describe('Id of the subvolume in its file system.'),
     uuid: uuid().describe('uuid of the subvolume.'),
     parentUUID: uuid().describe('uuid of the subvolume that it is a snapshot of.'),
@@ -60,14 +54,7 @@ export const SnapshotStatus = z
     exports: atomicList(exported, 16).optional().describe('Streams that were written, complete and on disk.'),
     conditions: conditionList(),
   })
-  .meta(
-    rules({
-      rule: '!has(oldSelf.nodeName) || (has(self.nodeName) && self.nodeName == oldSelf.nodeName)',
-      message: 'is set once; a Snapshot stays on its node',
-      messageExpression: `"is set once; the Snapshot stays on " + oldSelf.nodeName`,
-      fieldPath: '.nodeName',
-    }),
-  )
+  .meta(rules(nodeNameStays('Snapshot')))
   .describe('What is there. Written by the operator only.');
 
 export type SnapshotStatus = z.infer<typeof SnapshotStatus>;
