@@ -5,7 +5,7 @@ import { matching, rules, text } from './schema.ts';
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /** Digest of a file, as sha256sum(1) prints it. */
-export function sha256() {
+function sha256() {
   return matching(SHA256, 64, 'must be the 64 hexadecimal digits that sha256sum prints');
 }
 

@@ -24,7 +24,7 @@ export const BUILD_CACHE_CLAIM_FINALIZER = `${GROUP}/buildcacheclaim` as const;
 export const CONTROLLER_MANAGER = 'btrfs-operator-controller';
 
 /** Every agent's Lease has a name that begins so, in the namespace of the operator. */
-export const LEASE_PREFIX = 'btrfs-operator-agent-';
+const LEASE_PREFIX = 'btrfs-operator-agent-';
 
 /** Name of the Lease that the controllers of one installation elect their leader with. */
 export const LEADER_LEASE = 'btrfs-operator-controller';

@@ -30,8 +30,6 @@ export const volumeSource = z
     'Content that the volume is made with; without it the volume is empty. size has to be enough for it. Stays as it is.',
   );
 
-export type VolumeSource = z.infer<typeof volumeSource>;
-
 export const volumeExport = z
   .object({
     file: fileName().describe('Name of the file in exports/ on the node; status.export says where it is.'),

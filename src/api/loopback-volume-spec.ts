@@ -4,8 +4,8 @@ import { owner } from './owner.ts';
 import { matching, quantity, rules, text } from './schema.ts';
 
 /** Bounds of `spec.size`. The lower one is what mkfs.btrfs has long needed; the upper one is where files on ext4 end. */
-export const MIN_SIZE = '109Mi';
-export const MAX_SIZE = '16Ti';
+const MIN_SIZE = '109Mi';
+const MAX_SIZE = '16Ti';
 /** The kernel refuses to resize a btrfs, up or down, to less (fs/btrfs/ioctl.c, btrfs_ioctl_resize). */
 export const MIN_RESIZE = '256Mi';
 
@@ -13,8 +13,7 @@ const LABEL_MAX_BYTES = 255;
 const NODE_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const COMPRESSION = /^(none|lzo|zlib(:[1-9])?|zstd(:([1-9]|1[0-9]))?)$/;
 
-export const nodeName = () =>
-  matching(NODE_NAME, 253, 'must be the name of a Node, in lower case letters, digits, - and .');
+const nodeName = () => matching(NODE_NAME, 253, 'must be the name of a Node, in lower case letters, digits, - and .');
 
 const nodeSelector = z
   .record(z.string(), text(63))

@@ -91,7 +91,7 @@ export function quantity(min: string, max: string) {
   });
 }
 
-export function celString(value: string): string {
+function celString(value: string): string {
   return JSON.stringify(value);
 }
 

@@ -4,7 +4,7 @@ import { owner } from './owner.ts';
 import { fileName, reference } from './reference.ts';
 import { type CelRule, listMap, rules } from './schema.ts';
 
-export const MAX_EXPORTS = 16;
+const MAX_EXPORTS = 16;
 
 const immutable: CelRule = {
   rule: 'self == oldSelf',

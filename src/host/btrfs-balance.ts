@@ -14,7 +14,7 @@ export interface BalanceFilter {
   readonly endBytes: number;
 }
 
-export function balanceArgs(mountPath: string, filter: BalanceFilter): readonly string[] {
+function balanceArgs(mountPath: string, filter: BalanceFilter): readonly string[] {
   const flag = filter.kind === 'data' ? '-d' : '-m';
   return ['balance', 'start', `${flag}vrange=${filter.startBytes}..${filter.endBytes},limit=1`, mountPath];
 }

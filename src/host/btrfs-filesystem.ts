@@ -10,7 +10,7 @@ const RELOCATION_TIMEOUT_MS = 60 * 60_000;
 /**
  * The filesystem has this size in bytes, or fills its device (`'max'`). Atomic: when it fails or is killed the old size
  * stays, chunks that were moved by then keep their new place. Rounded down to sectors by the kernel; read the size afterwards.
- * Throws {@link CommandError}: {@link isOutOfSpace} when the data doesn't fit, {@link isBusy} while another operation runs.
+ * Throws {@link CommandError}: {@link isOutOfSpace} when the data doesn't fit.
  */
 export async function resizeFilesystem(run: Run, mountPath: string, size: number | 'max'): Promise<void> {
   await run({
@@ -53,16 +53,6 @@ export function parseMinDevSize(stdout: string): number {
   return bytes;
 }
 
-/** The label of the filesystem; empty if it has none. */
-export async function readFilesystemLabel(run: Run, mountPath: string): Promise<string> {
-  const { stdout } = await run({
-    file: 'btrfs',
-    args: ['filesystem', 'label', '--', mountPath],
-    timeoutMs: TIMEOUT_MS,
-  });
-  return stdout.replace(/\n$/, '');
-}
-
 /** The filesystem has this label, online. At most 255 bytes, no newline (btrfs-filesystem(8)). */
 export async function setFilesystemLabel(run: Run, mountPath: string, label: string): Promise<void> {
   await run({
@@ -89,10 +79,4 @@ export async function forgetFailedAllocation(run: Run, mountPath: string): Promi
 /** True when the kernel refused because the data doesn't fit (ENOSPC). */
 export function isOutOfSpace(error: unknown): error is CommandError {
   return error instanceof CommandError && error.failure.stderrTail.includes('No space left on device');
-}
-
-/** True when another exclusive operation of this filesystem (balance, resize, device add …) is running or paused. */
-export function isBusy(error: unknown): error is CommandError {
-  if (!(error instanceof CommandError)) return false;
-  return /exclusive operation|in progress|Device or resource busy/.test(error.failure.stderrTail);
 }

@@ -40,9 +40,3 @@ function loadFile(kubeConfig: KubeConfig, kubeconfigPath: string): void {
     throw new KubeConfigError(`kubeconfig "${kubeconfigPath}" can't be loaded: ${why}`, { cause });
   }
 }
-
-/** The namespace of the pod's service account or of the kubeconfig's context; `default` if neither names one. */
-export function namespaceOf(kubeConfig: KubeConfig): string {
-  const namespace = kubeConfig.getContextObject(kubeConfig.getCurrentContext())?.namespace?.trim();
-  return namespace === undefined || namespace === '' ? 'default' : namespace;
-}

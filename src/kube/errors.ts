@@ -105,20 +105,3 @@ export function isGone(error: unknown): boolean {
 export function isInvalid(error: unknown): boolean {
   return error instanceof ApiError && (error.code === 422 || error.code === 400);
 }
-
-/** Not allowed: 401 or 403. */
-export function isForbidden(error: unknown): boolean {
-  return error instanceof ApiError && (error.code === 403 || error.code === 401);
-}
-
-/** No usable answer: whether the request took effect is unknown. */
-export function isUnreachable(error: unknown): boolean {
-  return error instanceof ApiError && error.code === 0;
-}
-
-/** The same request may well succeed later: no answer, overload, or a fault of the server. */
-export function isTransient(error: unknown): boolean {
-  return (
-    error instanceof ApiError && (error.code === 0 || error.code === 408 || error.code === 429 || error.code >= 500)
-  );
-}

@@ -1,4 +1,3 @@
-import { API_VERSION } from '../api/group.ts';
 import type { KubeObject } from './object.ts';
 import type { ResourceType } from './resource-type.ts';
 
@@ -67,16 +66,6 @@ export const nodeType = coreType<Node>('v1', 'Node', 'nodes', false);
 export const podType = coreType<Pod>('v1', 'Pod', 'pods', true);
 export const leaseType = coreType<Lease>('coordination.k8s.io/v1', 'Lease', 'leases', true);
 export const eventType = coreType<Event>('events.k8s.io/v1', 'Event', 'events', true);
-
-/** A kind of this operator's own group and version; `parse` throws on an object that can't be used. */
-export function customResource<T extends KubeObject>(
-  kind: string,
-  plural: string,
-  namespaced: boolean,
-  parse: (raw: unknown) => T,
-): ResourceType<T> {
-  return { apiVersion: API_VERSION, kind, plural, namespaced, parse };
-}
 
 /** The API server has validated what it serves: only identity is checked, as everything else here is optional. */
 export function coreType<T extends KubeObject>(

@@ -7,7 +7,7 @@ const BEATS = 3;
 const WRITE_AHEAD_BYTES = 1024 * 1024;
 
 /** The peer takes nothing any more. */
-export class StalledError extends Error {}
+class StalledError extends Error {}
 
 export interface PumpOptions {
   /** The connection to the peer; ended or destroyed afterwards. */

@@ -5,7 +5,7 @@ import { StorageError } from './errors.ts';
 import type { Layout } from './layout.ts';
 
 /** What the node remembers of a volume, so that it can be recognised, repaired and adopted without the API server. */
-export const volumeRecordSchema = z.object({
+const volumeRecordSchema = z.object({
   schemaVersion: z.literal(1),
   kind: z.literal('LoopbackVolume'),
   uid: z.string(),

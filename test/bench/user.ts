@@ -15,7 +15,7 @@ interface Watched extends KubeObject {
 }
 
 /** A user with kubectl in hand: writes specs of a kind, and watches until they have come true. */
-export function createUser<T extends Watched>(transport: Transport, type: ResourceType<T>) {
+function createUser<T extends Watched>(transport: Transport, type: ResourceType<T>) {
   const client = createResourceClient<T>(transport, type);
   const waiting = new Map<string, () => void>();
   const reflector = startReflector<T>({

@@ -33,7 +33,7 @@ interface Fill {
 }
 
 /** What volumes are filled with; of each fill half of the files are deleted again, at random. */
-export const fills = {
+const fills = {
   big: { fileBytes: (random) => (4 + random() * 90) * MiB, mostFiles: 500 },
   small: { fileBytes: (random) => (4 + random() * 60) * KiB, mostFiles: 6_000 },
   inline: { fileBytes: (random) => 100 + random() * 1_800, mostFiles: 15_000 },

@@ -2,7 +2,6 @@ import type { Report, Seen } from '../../src/agent/snapshots/status.ts';
 import { parseSnapshot, type Snapshot, type SnapshotStatus } from '../../src/api/snapshot.ts';
 import type { ListedSubvolume } from '../../src/host/subvolume-list.ts';
 import type { ObjectMeta } from '../../src/kube/object.ts';
-import { condition } from './objects.ts';
 
 export interface SnapshotParts {
   readonly metadata?: Partial<ObjectMeta>;
@@ -25,8 +24,6 @@ export function childOf(parent: string, parts: SnapshotParts = {}): Snapshot {
   const spec = { source: { snapshotRef: { name: parent } }, ...parts.spec };
   return snapshotOf({ ...parts, spec, status: { uuid: `uuid-${parts.metadata?.name}`, ...parts.status } });
 }
-
-export const committedStatus = { uuid: 'uuid-ro', conditions: [condition('Committed', 'True')] };
 
 export function subvolumeOf(name: 'rw' | 'ro', parts: Partial<ListedSubvolume> = {}): ListedSubvolume {
   return {

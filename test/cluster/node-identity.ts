@@ -21,7 +21,7 @@ export interface NodeIdentityOptions {
  * A token as the agent's pod on this node would have it: of the service account, bound to a pod that is bound to the node,
  * so that the API server tells the name of the node with each request. The account may do everything. Safe to repeat.
  */
-export async function createNodeToken(options: NodeIdentityOptions): Promise<string> {
+async function createNodeToken(options: NodeIdentityOptions): Promise<string> {
   const { access, namespace, nodeName, serviceAccount = SERVICE_ACCOUNT } = options;
   const ensure = (collection: string, body: object) => post(access, collection, body, [201, 409]);
   await ensure(`/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name: serviceAccount } });

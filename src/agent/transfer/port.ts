@@ -111,7 +111,7 @@ export function startTransferPort(options: TransferPortOptions): TransferPort {
 }
 
 /** Where others reach a port: at the host that is advertised, else at the one that is listened on, else at this machine's own. */
-export function endpointOf(listenAddress: string, advertiseHost: string | undefined, port: number): string {
+function endpointOf(listenAddress: string, advertiseHost: string | undefined, port: number): string {
   const { host } = parseAddress(listenAddress);
   const listened = host === undefined || host === '0.0.0.0' || host === '::' ? undefined : host;
   return formatAddress(advertiseHost ?? listened ?? ownAddress(), port);

@@ -38,11 +38,11 @@ export async function createSnapshot(tree: Tree, identity: TreeIdentity, snapsho
 }
 
 /** What adoption goes by (with the files of the volume around it). */
-export function recordOf(identity: TreeIdentity) {
+function recordOf(identity: TreeIdentity) {
   return { schemaVersion: 1, kind: 'Snapshot', ...identity, createdAt: new Date().toISOString() };
 }
 
-export function placeOf(uid: string, access: NewSnapshot['access']): string {
+function placeOf(uid: string, access: NewSnapshot['access']): string {
   return access === 'ReadOnly' ? treeLayout.committedPath(uid) : treeLayout.writablePath(uid);
 }
 

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest';
-import { loadKubeConfig, namespaceOf } from '../../../src/kube/config.ts';
+import { loadKubeConfig } from '../../../src/kube/config.ts';
 import { ApiError } from '../../../src/kube/errors.ts';
 import { createResourceClient } from '../../../src/kube/resource-client.ts';
 import { namespaceType } from '../../../src/kube/resource-types.ts';
@@ -46,10 +46,6 @@ async function failureOf(promise: Promise<unknown>): Promise<ApiError> {
 }
 
 describe('loadKubeConfig', () => {
-  test('takes the namespace of the context', () => {
-    expect(namespaceOf(loadKubeConfig({ kubeconfigPath: server.kubeconfigPath }))).toBe('team-a');
-  });
-
   test('names the file it cannot load', () => {
     expect(() => loadKubeConfig({ kubeconfigPath: '/nowhere/kubeconfig' })).toThrow(
       'kubeconfig "/nowhere/kubeconfig" can\'t be loaded',

@@ -4,12 +4,9 @@ import {
   apiErrorOf,
   isAlreadyExists,
   isConflict,
-  isForbidden,
   isGone,
   isInvalid,
   isNotFound,
-  isTransient,
-  isUnreachable,
   parseRetryAfter,
 } from '../../../src/kube/errors.ts';
 
@@ -63,9 +60,6 @@ describe('kinds of ApiError', () => {
     isAlreadyExists,
     isGone,
     isInvalid,
-    isForbidden,
-    isUnreachable,
-    isTransient,
   };
   test.each([
     [404, 'NotFound', ['isNotFound']],
@@ -75,11 +69,9 @@ describe('kinds of ApiError', () => {
     [410, 'Gone', ['isGone']],
     [422, 'Invalid', ['isInvalid']],
     [400, 'BadRequest', ['isInvalid']],
-    [403, 'Forbidden', ['isForbidden']],
-    [401, 'Unauthorized', ['isForbidden']],
-    [0, 'Timeout', ['isUnreachable', 'isTransient']],
-    [429, 'TooManyRequests', ['isTransient']],
-    [503, 'ServiceUnavailable', ['isTransient']],
+    [403, 'Forbidden', []],
+    [0, 'Timeout', []],
+    [503, 'ServiceUnavailable', []],
   ])('%i %s is %j', (code, reason, names) => {
     const error = new ApiError(code, reason, 'message');
     const holding = Object.entries(predicates).filter(([, holds]) => holds(error));

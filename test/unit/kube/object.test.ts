@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { formatMicroTime, keyOf, parseKey } from '../../../src/kube/object.ts';
 import { collectionPath, objectPath } from '../../../src/kube/resource-path.ts';
-import { customResource, leaseType, nodeType } from '../../../src/kube/resource-types.ts';
+import { leaseType, nodeType } from '../../../src/kube/resource-types.ts';
 
 describe('keyOf and parseKey', () => {
   test.each([
@@ -54,10 +54,5 @@ describe('resource types', () => {
       'without metadata.uid',
     );
     expect(() => nodeType.parse(null)).toThrow('not a v1 Node');
-  });
-
-  test('customResource belongs to the group of the operator', () => {
-    const type = customResource('Thing', 'things', true, (raw) => raw as never);
-    expect(collectionPath(type, 'ns')).toBe('/apis/btrfs-operator.io/v1alpha1/namespaces/ns/things');
   });
 });
