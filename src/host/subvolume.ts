@@ -55,15 +55,16 @@ export async function snapshotSubvolume(
 
 /**
  * The subvolumes at these paths are gone, on disk too, and their space is being freed. All parents have to be directories
- * that only root can write. One that can't be deleted (another one lies in it) doesn't hold up the rest: look afterwards.
+ * that only root can write. One that can't be deleted (another one lies in it) doesn't hold up the rest: for `some`, look afterwards.
  */
-export async function deleteSubvolumes(run: Run, paths: readonly string[]): Promise<void> {
-  await run({
+export async function deleteSubvolumes(run: Run, paths: readonly string[]): Promise<'all' | 'some'> {
+  const { exitCode } = await run({
     file: 'btrfs',
     args: ['subvolume', 'delete', '--commit-after', '--', ...paths],
     timeoutMs: SNAPSHOT_TIMEOUT_MS,
     okExitCodes: [0, 1],
   });
+  return exitCode === 0 ? 'all' : 'some';
 }
 
 /** The subvolume of this id is gone from the filesystem mounted at `path`; its own path is not looked at. */

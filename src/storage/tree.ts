@@ -89,8 +89,7 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
     const left = (await list()).get(subvolumePath);
     if (left === undefined) return;
     await removeNested(run, path, left);
-    await remove(subvolumePath);
-    if (!(await list()).has(subvolumePath)) return;
+    if ((await remove(subvolumePath)) === 'all' || !(await list()).has(subvolumePath)) return;
     throw new StorageError('failed', `the subvolume ${subvolumePath} could not be deleted`, {
       reason: 'CommandFailed',
     });
@@ -112,7 +111,8 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
     },
     readRecord: (recordPath) => readText(run, join(path, recordPath)),
     async removeSubvolumes(paths) {
-      await Promise.all(paths.map((each) => remove(each)));
+      const gone = await Promise.all(paths.map((each) => remove(each)));
+      if (gone.every((which) => which === 'all')) return;
       const left = await list();
       for (const each of paths.filter((path) => left.has(path))) await removeWithNested(each);
     },
