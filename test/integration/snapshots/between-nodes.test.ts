@@ -1,22 +1,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import type { Lab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
-import { pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import { pathOf, type SnapshotKit } from './kit.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 let lab: Lab;
 let snapshots: SnapshotKit;
 let dataPath: string;
 
 beforeAll(async () => {
-  lab = await startLab();
-  await Promise.all([lab.startAgent('node-a'), lab.startAgent('node-b')]);
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('here', { nodeName: 'node-a' });
-  await lab.createVolume('there', { nodeName: 'node-b' });
-  dataPath = dataPathOf(await lab.ready('here'));
-  await lab.ready('there');
+  ({ lab, snapshots, dataPath } = await startSnapshotLab({ here: 'node-a', there: 'node-b' }));
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());

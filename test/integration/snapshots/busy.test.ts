@@ -2,11 +2,12 @@ import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { OperatorProcess } from '../../cluster/processes.ts';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import type { Lab } from '../lab.ts';
 import { sha256 } from '../volumes/kernel.ts';
 import { startWriter } from '../volumes/writer.ts';
-import { pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import { pathOf, type SnapshotKit } from './kit.ts';
 import { createMany, deleteMany } from './many.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 /** So many of its newest files the writer keeps. */
 const KEPT = 100;
@@ -18,11 +19,7 @@ let snapshots: SnapshotKit;
 let dataPath: string;
 
 beforeAll(async () => {
-  lab = await startLab();
-  agent = await lab.startAgent('node-a');
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('demo');
-  dataPath = dataPathOf(await lab.ready('demo'));
+  ({ lab, agent, snapshots, dataPath } = await startSnapshotLab());
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());

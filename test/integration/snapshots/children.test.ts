@@ -3,10 +3,11 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { logTail } from '../../cluster/child.ts';
 import type { OperatorProcess } from '../../cluster/processes.ts';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import type { Lab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
-import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import { conditionOf, pathOf, type SnapshotKit } from './kit.ts';
 import { areasOf, countSubvolumes, expectTreeToMatch } from './on-disk.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 let lab: Lab;
 let agent: OperatorProcess;
@@ -18,13 +19,9 @@ const writable = { access: 'ReadWrite' };
 const empty = { source: { empty: {} }, ...writable };
 
 beforeAll(async () => {
-  lab = await startLab();
-  agent = await lab.startAgent('node-a');
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('demo');
-  const volume = await lab.ready('demo');
-  treePath = volume.status.mountPath ?? '';
-  writeFileSync(path.join(dataPathOf(volume), 'file'), 'data');
+  let dataPath: string;
+  ({ lab, agent, snapshots, treePath, dataPath } = await startSnapshotLab());
+  writeFileSync(path.join(dataPath, 'file'), 'data');
   await snapshots.create('base', 'demo');
   await snapshots.ready('base');
 });

@@ -2,11 +2,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../../src/api/snapshot.ts';
-import { type Lab, startLab } from '../lab.ts';
+import type { Lab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
-import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import { conditionOf, pathOf, type SnapshotKit } from './kit.ts';
 import { expectTreeToMatch, subvolumesOf } from './on-disk.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 let lab: Lab;
 let snapshots: SnapshotKit;
@@ -17,11 +18,7 @@ const empty = { source: { empty: {} }, access: 'ReadWrite' };
 const isCommitted = (snapshot: Snapshot) => conditionOf(snapshot, 'Committed')?.status === 'True';
 
 beforeAll(async () => {
-  lab = await startLab();
-  await lab.startAgent('node-a');
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('demo');
-  treePath = (await lab.ready('demo')).status.mountPath ?? '';
+  ({ lab, snapshots, treePath } = await startSnapshotLab());
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());

@@ -1,20 +1,17 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import { dataPathOf, type Lab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
-import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import { conditionOf, pathOf, type SnapshotKit } from './kit.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 let lab: Lab;
 let snapshots: SnapshotKit;
 let dataPath: string;
 
 beforeAll(async () => {
-  lab = await startLab();
-  await lab.startAgent('node-a');
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('demo');
-  dataPath = dataPathOf(await lab.ready('demo'));
+  ({ lab, snapshots, dataPath } = await startSnapshotLab());
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());

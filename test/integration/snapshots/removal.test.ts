@@ -4,11 +4,12 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
-import { dataPathOf, type Lab, startLab, conditionOf as volumeCondition } from '../lab.ts';
+import { dataPathOf, type Lab, conditionOf as volumeCondition } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
-import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import { conditionOf, pathOf, type SnapshotKit } from './kit.ts';
 import { countSubvolumes, expectTreeToMatch, subvolumesOf } from './on-disk.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 const MiB = 1024 * 1024;
 let lab: Lab;
@@ -20,12 +21,7 @@ const child = (name: string) => ({ source: { snapshotRef: { name } } });
 const empty = { source: { empty: {} }, access: 'ReadWrite' };
 
 beforeAll(async () => {
-  lab = await startLab();
-  await lab.startAgent('node-a');
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('demo');
-  volume = await lab.ready('demo');
-  treePath = volume.status.mountPath ?? '';
+  ({ lab, snapshots, volume, treePath } = await startSnapshotLab());
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());

@@ -1,11 +1,12 @@
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../../src/api/snapshot.ts';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
-import { pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
+import type { Lab } from '../lab.ts';
+import { pathOf, type SnapshotKit } from './kit.ts';
 import { allocatedBytesOf, manifestOf } from './manifest.ts';
 import { expectTreeToMatch } from './on-disk.ts';
 import { changeTree, createRandom, listenIn, writeTree } from './random-tree.ts';
+import { startSnapshotLab } from './snapshot-lab.ts';
 
 /** To repeat what a run has printed. */
 const SEED = Number(process.env.ROUND_TRIP_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -17,13 +18,7 @@ let snapshots: SnapshotKit;
 let dataPath: string;
 
 beforeAll(async () => {
-  lab = await startLab();
-  await Promise.all([lab.startAgent('node-a'), lab.startAgent('node-b')]);
-  snapshots = snapshotKit(lab);
-  await lab.createVolume('here', { nodeName: 'node-a' });
-  await lab.createVolume('there', { nodeName: 'node-b' });
-  dataPath = dataPathOf(await lab.ready('here'));
-  await lab.ready('there');
+  ({ lab, snapshots, dataPath } = await startSnapshotLab({ here: 'node-a', there: 'node-b' }));
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());

@@ -1,20 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type Decision, decide, type HostFacts, type Memory } from '../../../src/agent/volumes/decide.ts';
-import type { Wish } from '../../../src/agent/volumes/wish.ts';
+import type { Decision } from '../../../src/agent/volumes/decide.ts';
 import type { VolumeObservation } from '../../../src/storage/volumes/observe.ts';
 import { imageOf, mountedSeen, recordOf, treeOf } from '../../builders/observations.ts';
-import { GIB, hostWith, MIB, memoryWith, wishWith } from '../../builders/wishes.ts';
-
-interface World {
-  readonly wish: Partial<Wish>;
-  readonly seen?: VolumeObservation;
-  readonly host?: Partial<HostFacts>;
-  readonly memory?: Partial<Memory>;
-}
-
-function decided({ wish, seen = mountedSeen(), host, memory }: World): Decision {
-  return decide(wishWith(wish), seen, hostWith(host), memoryWith(memory));
-}
+import { GIB, MIB } from '../../builders/wishes.ts';
+import { decided, type World } from '../../builders/worlds.ts';
 
 const resize = (targetBytes: number): Decision => ({ action: { kind: 'resize', targetBytes } });
 const rest: Decision = { action: { kind: 'rest' } };

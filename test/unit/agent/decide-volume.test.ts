@@ -1,7 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Decision, decide, type HostFacts, type Memory } from '../../../src/agent/volumes/decide.ts';
-import type { Wish } from '../../../src/agent/volumes/wish.ts';
-import type { VolumeObservation } from '../../../src/storage/volumes/observe.ts';
+import type { Decision } from '../../../src/agent/volumes/decide.ts';
 import {
   downSeen,
   imageOf,
@@ -12,18 +10,8 @@ import {
   recordOf,
   treeOf,
 } from '../../builders/observations.ts';
-import { GIB, hostWith, memoryWith, settings, wishWith } from '../../builders/wishes.ts';
-
-interface World {
-  readonly wish?: Partial<Wish>;
-  readonly seen: VolumeObservation;
-  readonly host?: Partial<HostFacts>;
-  readonly memory?: Partial<Memory>;
-}
-
-function decided({ wish, seen, host, memory }: World): Decision {
-  return decide(wishWith(wish), seen, hostWith(host), memoryWith(memory));
-}
+import { GIB, settings } from '../../builders/wishes.ts';
+import { decided, type World } from '../../builders/worlds.ts';
 
 function refusalOf(world: World) {
   const { action } = decided(world);
