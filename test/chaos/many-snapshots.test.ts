@@ -34,6 +34,7 @@ describe(`Snapshot: ${MANY} of one volume`, () => {
     const deleted = await deleteMany(many);
     console.log(`all deleted: space back after ${deleted.spaceSeconds} s, objects gone after ${deleted.goneSeconds} s`);
     console.log(`most memory: agent ${peakMebibytes(agent)} MiB, controller ${peakMebibytes(lab.controller)} MiB`);
+    // NOTE: of an otherwise quiet machine: on a busy one most of the time goes into the API server.
     expect(one.spaceSeconds).toBeLessThan(5);
     expect(deleted.spaceSeconds).toBeLessThan(30);
     expect(agent.running && lab.controller.running).toBe(true);
