@@ -1,11 +1,8 @@
 import { z } from 'zod';
 import { conditionList } from './conditions.ts';
 import { subvolumeMount } from './mount.ts';
-import { nodeNameStays, observedGeneration, placedNodeName } from './placed-status.ts';
+import { nodeNameStays, observedGeneration, PATH_MAX, placedNodeName } from './placed-status.ts';
 import { rules, text, wholeNumber } from './schema.ts';
-
-/** Longest path that the kernel takes (PATH_MAX). */
-const PATH_MAX = 4096;
 
 export const releaseOutcomes = ['Published', 'Superseded', 'Unchanged', 'Discarded'] as const;
 
