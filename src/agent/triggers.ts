@@ -118,11 +118,14 @@ function enqueueIfAsked<T extends KubeObject & { readonly status: PlacedStatus }
   return true;
 }
 
+/** A volume that is being deleted waits for the last of what lives in it; any other does not care. */
 function enqueueVolumeOf(
-  { queues }: TriggerOptions,
+  { caches, queues }: TriggerOptions,
   object: KubeObject & { readonly spec: { readonly volumeRef: { readonly name: string } } },
 ): void {
-  queues.volumes.enqueue(referenceKey(object, object.spec.volumeRef), { afterMs: CHILDREN_DELAY_MS });
+  const key = referenceKey(object, object.spec.volumeRef);
+  if (caches.volumes.get(key)?.metadata.deletionTimestamp === undefined) return;
+  queues.volumes.enqueue(key, { afterMs: CHILDREN_DELAY_MS });
 }
 
 /** Those that wait for a Snapshot, and those that count it. */
