@@ -7,7 +7,7 @@ import type { Snapshot } from '../api/snapshot.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
-import { cachesIn, claimsOf } from './build-caches/relations.ts';
+import { cachesIn, claimsOf, lostClaims } from './build-caches/relations.ts';
 import type { CacheListener } from './caches.ts';
 import type { Cached } from './snapshots/options.ts';
 import { isCommitted, referenceKey, snapshotsIn, sourceKey } from './snapshots/relations.ts';
@@ -58,6 +58,7 @@ export function createTriggers(options: TriggerOptions): Triggers {
       queues.buildCaches.enqueue(keyOf(cache));
       for (const claim of claimsOf(cache, caches.claims)) queues.claims.enqueue(keyOf(claim));
     }
+    for (const claim of lostClaims(volume, caches)) queues.claims.enqueue(keyOf(claim));
   };
   return {
     volumeChanged(change) {

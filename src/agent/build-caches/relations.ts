@@ -16,6 +16,18 @@ export function claimsOf(cache: BuildCache, claims: Cached<BuildCacheClaim>): re
   return [...claims.values()].filter((claim) => referenceKey(claim, claim.spec.cacheRef) === key);
 }
 
+/** Claims whose cache was removed by force: their clones may be in this volume. */
+export function lostClaims(
+  { metadata }: LoopbackVolume,
+  { claims, buildCaches }: { readonly claims: Cached<BuildCacheClaim>; readonly buildCaches: Cached<BuildCache> },
+): readonly BuildCacheClaim[] {
+  return [...claims.values()].filter(
+    (claim) =>
+      claim.metadata.namespace === metadata.namespace &&
+      buildCaches.get(referenceKey(claim, claim.spec.cacheRef)) === undefined,
+  );
+}
+
 /** The claim has a clone, and nothing was decided of it yet. */
 export function isActive({ status }: BuildCacheClaim): boolean {
   return status.baseGeneration !== undefined && status.outcome === undefined;

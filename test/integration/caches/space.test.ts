@@ -83,7 +83,8 @@ describe('BuildCache: space', () => {
   });
 
   it('minFreePercent BuildCache: the oldest go first, never from under a claim; CapacityPressure when nothing may go', async () => {
-    await kit.changeCache('pruned', { keepGenerations: 10 });
+    await kit.changeCache('pruned', { keepGenerations: 10, minFreePercent: 0 });
+    await kit.cacheReady('pruned');
     const held = await kit.startJob('holds-5', 'pruned');
     await publish('pruned-6', 'pruned');
     await publish('pruned-7', 'pruned');
