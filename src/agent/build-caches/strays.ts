@@ -39,12 +39,19 @@ export async function removeStrays(options: StrayOptions, cache: BuildCache, tre
     if (outcome === 'removed') removed.push(`clone of claim ${name}`);
     if (outcome === 'in use') held++;
   }
-  for (const uid of strays(stagingUidAt)) {
+  for (const uid of [...strays(stagingUidAt), ...leftovers(options, cache, paths)]) {
     if ((await mountPointsOf(tree, treeLayout.stagingPath(uid))).length > 0) continue;
     await tree.removeSubvolume(treeLayout.stagingPath(uid));
     removed.push(`unfinished work for ${uid}`);
   }
   return { removed, held };
+}
+
+/** Whose work was finished, but for its staging: this cache, which works on nothing else meanwhile, and claims that have their clones. */
+function leftovers({ claims }: StrayOptions, cache: BuildCache, paths: readonly string[]): readonly string[] {
+  const finished = [...claims.values()].filter(({ status }) => status.baseGeneration !== undefined);
+  const uids = new Set([cache, ...finished].map(({ metadata }) => metadata.uid));
+  return paths.flatMap((path) => stagingUidAt(path) ?? []).filter((uid) => uids.has(uid));
 }
 
 /** What to call a clone without a claim; undefined if it has one after all. A half-made one has no name: nobody was told of it. */

@@ -69,7 +69,10 @@ describe('BuildCache: what is left over', () => {
       writeFileSync(path.join(clone, 'junk'), 'junk');
     }
     const unfinished = path.join(mountPath, 'staging', randomUUID());
-    for (const each of [unfinished, path.join(unfinished, 'made')]) sh('btrfs', 'subvolume', 'create', each);
+    const stagingOf = ({ metadata }: { metadata: { uid: string } }) => path.join(mountPath, 'staging', metadata.uid);
+    for (const each of [unfinished, path.join(unfinished, 'made'), stagingOf(cache), stagingOf(live)]) {
+      sh('btrfs', 'subvolume', 'create', each);
+    }
     const { uuid } = { uuid: sh('btrfs', 'subvolume', 'show', cloneOf(live)).match(/UUID: .*/)?.[0] };
     await startAgent();
     const made = await kit.claimReady('half');
