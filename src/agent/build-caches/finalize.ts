@@ -1,6 +1,7 @@
 import type { BuildCache } from '../../api/build-cache.ts';
 import { isTrue } from '../../api/conditions.ts';
 import { type BuildCacheReason, buildCacheReasons } from '../../api/reasons-build-cache.ts';
+import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { removeCache } from '../../storage/caches/remove.ts';
@@ -34,7 +35,8 @@ export async function finalize(
   try {
     step = await remove(options, cache);
   } catch (error) {
-    if (signal.aborted) throw error;
+    // What the API server refuses is nothing that is in the way on the node.
+    if (signal.aborted || error instanceof ApiError) throw error;
     const outcome = await wait(options, cache, refusalOf(error, buildCacheReasons));
     if (isRetried(error)) throw error;
     return outcome;

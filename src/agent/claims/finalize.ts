@@ -1,6 +1,7 @@
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import { isTrue } from '../../api/conditions.ts';
 import { type BuildCacheClaimReason, buildCacheClaimReasons } from '../../api/reasons-build-cache.ts';
+import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { removeClone } from '../../storage/caches/claim.ts';
@@ -35,7 +36,8 @@ export async function finalize(
   try {
     step = isGoneWithCache(options, claim) ? 'nothing was there' : await remove(options, claim);
   } catch (error) {
-    if (signal.aborted) throw error;
+    // What the API server refuses is nothing that is in the way on the node.
+    if (signal.aborted || error instanceof ApiError) throw error;
     const outcome = await wait(options, claim, refusalOf(error, buildCacheClaimReasons));
     if (isRetried(error)) throw error;
     return outcome;
