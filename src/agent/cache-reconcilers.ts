@@ -68,6 +68,7 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
       createClaimReconcile({
         ...common,
         client: claimClient,
+        cacheClient: client,
         onOutcome,
         writer: createStatusWriter({
           client: claimClient,

@@ -40,6 +40,7 @@ export interface BuildCacheReconcilerOptions extends CachePassOptions {
 
 export interface ClaimReconcilerOptions extends CachePassOptions {
   readonly client: ResourceClient<BuildCacheClaim>;
+  readonly cacheClient: Pick<ResourceClient<BuildCache>, 'get'>;
   readonly writer: StatusWriter<BuildCacheClaim, BuildCacheClaimStatus>;
   /** The cache has something new to count. */
   readonly onOutcome: (cacheKey: string) => void;

@@ -1,3 +1,4 @@
+import type { BuildCache } from '../../api/build-cache.ts';
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import { type CacheObservation, observeCache } from '../../storage/caches/cache.ts';
 import { observeClaim } from '../../storage/caches/claim.ts';
@@ -14,9 +15,10 @@ import { discardedBecause, judgeRelease, publishedAs, type Release } from './jud
  * generation before is found by that. Nobody else works on the cache meanwhile.
  */
 export async function release(options: ClaimReconcilerOptions, claim: BuildCacheClaim, tree: Tree): Promise<Release> {
-  const { caches, locks, clock, metrics } = options;
+  const { caches, cacheClient, locks, clock, metrics } = options;
   const { uid } = claim.metadata;
-  const cache = caches.get(referenceKey(claim, claim.spec.cacheRef));
+  const cacheKey = referenceKey(claim, claim.spec.cacheRef);
+  const cache = caches.get(cacheKey);
   const fromMs = clock.monotonicMs();
   // What was not synced does not show in the generation of btrfs that tells of changes.
   if (claim.spec.release === 'Publish') await tree.sync();
@@ -26,8 +28,12 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
       observeClaim(tree, uid),
       cache === undefined ? nothing : observeCache(tree, cache.metadata.uid),
     ]);
-    const isThere = cache !== undefined && cache.metadata.deletionTimestamp === undefined;
-    const judgement = judgeRelease({ claim, cache: isThere ? cache : undefined, seen, cacheSeen });
+    let judgement = judgeRelease({ claim, cache: unlessGoing(cache), seen, cacheSeen });
+    // A generation stays: whoever pinned, reset or deleted the cache before must not be overlooked.
+    if (judgement.kind === 'publish') {
+      const freshCache = unlessGoing(await cacheClient.get(cacheKey));
+      judgement = judgeRelease({ claim, cache: freshCache, seen, cacheSeen });
+    }
     switch (judgement.kind) {
       case 'judged':
         return judgement.release;
@@ -62,4 +68,8 @@ function unreadable(recordOf: 'claim' | 'cache', { spec }: BuildCacheClaim): Sto
   }
   const message = `BuildCache "${spec.cacheRef.name}" can't tell its generations, see its conditions; ${kept}`;
   return new StorageError('not-ready', message, { reason: 'CacheNotReady' });
+}
+
+function unlessGoing(cache: BuildCache | undefined): BuildCache | undefined {
+  return cache?.metadata.deletionTimestamp === undefined ? cache : undefined;
 }
