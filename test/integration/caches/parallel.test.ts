@@ -15,7 +15,7 @@ const LIMIT_MS = 10_000;
 let lab: Lab;
 let kit: CacheKit;
 let agent: OperatorProcess;
-let frozenPath: string;
+let frozenPath: string | undefined;
 
 beforeAll(async () => {
   lab = await startLab();
@@ -24,16 +24,20 @@ beforeAll(async () => {
   await lab.createVolume('vol');
   await lab.createVolume('frozen', { size: '256Mi' });
   await lab.ready('vol');
-  const frozen = await lab.ready('frozen');
-  frozenPath = frozen.status.mountPath ?? '';
+  const { status } = await lab.ready('frozen');
   await kit.createCache('stuck', 'frozen');
   await kit.startJob('stuck-live', 'stuck');
-  sh('fsfreeze', '--freeze', frozenPath);
+  sh('fsfreeze', '--freeze', status.mountPath ?? '');
+  frozenPath = status.mountPath;
 });
 afterAll(async () => {
-  if (frozenPath !== undefined) sh('fsfreeze', '--unfreeze', frozenPath);
+  thaw();
   await lab?.[Symbol.asyncDispose]();
 });
+const thaw = () => {
+  if (frozenPath !== undefined) sh('fsfreeze', '--unfreeze', frozenPath);
+  frozenPath = undefined;
+};
 beforeEach(() => lab.showLogsOnFailure());
 
 describe(`BuildCacheClaim: ${MANY} at once`, () => {
@@ -83,11 +87,10 @@ describe(`BuildCacheClaim: ${MANY} at once`, () => {
   it('rule 13 BuildCacheClaim: what hung in the frozen volume goes on by itself when it is thawed', async () => {
     const waits = await kit.claims.get('default/stuck-a');
     expect(waits?.status.path).toBeUndefined();
-    sh('fsfreeze', '--unfreeze', frozenPath);
+    thaw();
     const { status } = await kit.claimReady('stuck-a', 60_000);
     expect(status.baseGeneration).toBe(1);
     const released = await kit.claimThat('stuck-live', (claim) => claim.status.outcome !== undefined, 60_000);
     expect(released.status.outcome).toBe('Unchanged');
-    sh('fsfreeze', '--freeze', frozenPath);
   });
 });
