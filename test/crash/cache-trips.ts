@@ -30,8 +30,10 @@ export const cacheTrips: readonly CacheTrip[] = [
       },
       {
         name: 'publish',
-        prepare: (caches) => caches.work('job'),
-        change: (caches) => caches.release('job', 'Published'),
+        async change(caches) {
+          await caches.work('job');
+          await caches.release('job', 'Published');
+        },
         order: ['cp', 'mv', 'btrfs subvolume snapshot', 'btrfs subvolume delete'],
       },
       { name: 'delete claim', change: (caches) => caches.deleteClaim('job'), repeats: true },

@@ -10,8 +10,6 @@ export type Action =
   | { readonly kind: 'reset'; readonly record: CacheRecord }
   /** Make the first generation since the last reset. */
   | { readonly kind: 'make-first'; readonly record: CacheRecord }
-  /** Remove what an interrupted run left. */
-  | { readonly kind: 'clean' }
   | { readonly kind: 'prune'; readonly generations: readonly Generation[] }
   | { readonly kind: 'rest' }
   | { readonly kind: 'refuse'; readonly refusal: Refusal };
@@ -32,7 +30,6 @@ export function decide(cache: BuildCache, seen: CacheObservation, isKept: (gener
       record.nextGeneration > record.firstGeneration + 1 || (status.currentGeneration ?? 0) >= record.firstGeneration;
     return wasThere ? dataMissing() : { kind: 'make-first', record };
   }
-  if (seen.staging !== undefined) return { kind: 'clean' };
   const old = outdated(cache, seen, record).filter((generation) => !isKept(generation));
   if (old.length > 0) return { kind: 'prune', generations: old };
   const { pinnedGeneration } = spec;

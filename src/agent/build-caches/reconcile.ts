@@ -12,7 +12,6 @@ import {
   resetCache,
 } from '../../storage/caches/cache.ts';
 import { removeGenerations } from '../../storage/caches/remove.ts';
-import { treeLayout } from '../../storage/layout.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { volumeOf } from '../snapshots/relations.ts';
@@ -127,8 +126,6 @@ class Pass {
         const what = seed === undefined ? 'empty' : `made of Snapshot ${seed.name}`;
         return this.#tell('Created', `generation ${record.firstGeneration}, ${what}`);
       }
-      case 'clean':
-        return await tree.removeSubvolume(treeLayout.stagingPath(uid));
       case 'prune': {
         const held = await removeGenerations(tree, uid, action.generations);
         for (const { number } of held) this.#mounted.add(number);

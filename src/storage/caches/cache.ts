@@ -21,8 +21,6 @@ export interface CacheObservation {
   readonly record: Recorded<CacheRecord>;
   /** The oldest first. */
   readonly generations: readonly Generation[];
-  /** Of a first generation: what an earlier run was making. */
-  readonly staging?: ListedSubvolume | undefined;
 }
 
 export async function observeCache(tree: Tree, uid: string): Promise<CacheObservation> {
@@ -32,8 +30,7 @@ export async function observeCache(tree: Tree, uid: string): Promise<CacheObserv
     const number = generationAt(path, uid);
     return number === undefined ? [] : [{ number, subvolume, origin: made[number] }];
   });
-  const staging = subvolumes.get(treeLayout.stagingPath(uid));
-  return { record, generations: generations.toSorted((a, b) => a.number - b.number), staging };
+  return { record, generations: generations.toSorted((a, b) => a.number - b.number) };
 }
 
 /** The newest generation that claims may start from; undefined before the first one of this reset is there. */
