@@ -80,10 +80,10 @@ function writeFiles(mountPath: string, fill: Fill, random: Random, bytes: number
   const files: string[] = [];
   for (let written = 0; written < bytes && files.length < fill.mostFiles; ) {
     const dir = path.join(mountPath, `d${files.length % 50}`);
-    mkdirSync(dir, { recursive: true });
     const file = path.join(dir, `f${files.length}`);
     const size = Math.ceil(fill.fileBytes(random));
     try {
+      mkdirSync(dir, { recursive: true });
       writeNoise(file, size, Math.floor(random() * MiB), fill.noise);
       files.push(file);
       if (fill.overwrites && files.length % 10 === 0) overwrite(mountPath, files, random);
