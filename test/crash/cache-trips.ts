@@ -21,7 +21,10 @@ export const cacheTrips: readonly CacheTrip[] = [
   },
   {
     name: 'a claim that is published',
-    prepare: (caches) => caches.createCache('npm', { owner }),
+    async prepare(caches) {
+      await caches.createCache('npm', { owner });
+      await caches.expectConvergence();
+    },
     turns: [
       {
         name: 'clone',
