@@ -45,7 +45,7 @@ export interface ReconcilerParts {
 }
 
 /** Passes over Snapshots mostly wait, for the API server and for commands that many of them share. */
-const SNAPSHOT_CONCURRENCY = 64;
+const SNAPSHOT_CONCURRENCY = 256;
 
 /** The loop over the Snapshots of this node; does nothing until a key is enqueued. */
 export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
