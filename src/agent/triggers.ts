@@ -27,6 +27,10 @@ export interface TriggerOptions {
   readonly queues: Queues;
 }
 
+interface AgentObject extends KubeObject {
+  readonly status: PlacedStatus & { readonly observedGeneration?: number | undefined };
+}
+
 /** The loops of an agent, by what they reconcile. */
 export interface Queues {
   readonly volumes: Reconciler;
@@ -102,7 +106,9 @@ export function createTriggers(options: TriggerOptions): Triggers {
     enqueueAll() {
       queues.node.enqueue(nodeName);
       for (const kind of ['volumes', 'snapshots', 'buildCaches', 'claims'] as const) {
-        for (const object of caches[kind].values()) queues[kind].enqueue(keyOf(object), { priority: 'low' });
+        for (const object of caches[kind].values()) {
+          queues[kind].enqueue(keyOf(object), isAtRest(object) ? { priority: 'low' } : {});
+        }
       }
     },
   };
@@ -154,6 +160,16 @@ function offer({ status, spec, metadata }: BuildCache): string {
 
 function readiness({ status }: LoopbackVolume): string {
   return [status.mountPath, findCondition(status.conditions, 'Ready')?.status].join();
+}
+
+/** Its status says that all is as its spec wants: it can wait for those of which that is not so. */
+function isAtRest({ metadata, status }: AgentObject): boolean {
+  return (
+    status.observedGeneration === metadata.generation &&
+    metadata.deletionTimestamp === undefined &&
+    findCondition(status.conditions, 'Ready')?.status === 'True' &&
+    findCondition(status.conditions, 'Reconciling') === undefined
+  );
 }
 
 /** A status that we wrote ourselves asks for nothing, nor do labels and annotations; the controller's NodeLost does. */

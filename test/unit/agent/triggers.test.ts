@@ -17,10 +17,11 @@ function queueNamed(name: string): Reconciler {
 
 const cacheOf = <T>(objects: readonly T[]) => ({ get: () => undefined, values: () => objects });
 
+const rested = { observedGeneration: 1, conditions: [condition('Ready', 'True')] };
 const triggers = createTriggers({
   nodeName: 'node-a',
   caches: {
-    volumes: cacheOf([volumeOf(), volumeOf({ metadata: { name: 'other' } })]),
+    volumes: cacheOf([volumeOf(), volumeOf({ metadata: { name: 'rested' }, status: rested })]),
     snapshots: cacheOf([]),
     buildCaches: cacheOf([]),
     claims: cacheOf([]),
@@ -73,8 +74,8 @@ describe('createTriggers', () => {
     expect(calls).toEqual(['node enqueue node-a']);
   });
 
-  it('at the start everything is looked at, after what changes meanwhile', () => {
+  it('at the start everything is looked at; what is as it should be after what changes meanwhile', () => {
     triggers.enqueueAll();
-    expect(calls).toEqual(['node enqueue node-a', 'volumes enqueue ns/vol low', 'volumes enqueue ns/other low']);
+    expect(calls).toEqual(['node enqueue node-a', 'volumes enqueue ns/vol', 'volumes enqueue ns/rested low']);
   });
 });
