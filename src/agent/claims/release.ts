@@ -10,6 +10,11 @@ import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { referenceKey } from '../snapshots/relations.ts';
 import { discardedBecause, judgeRelease, publishedAs, type Release } from './judge-release.ts';
 
+const nested = discardedBecause(
+  'NestedSubvolumes',
+  'the job made subvolumes in the clone, which a generation would lack',
+);
+
 /**
  * What becomes of a released claim is known, and if it is to be a generation it is one, on disk. Safe to repeat: who has become a
  * generation before is found by that. Nobody else works on the cache meanwhile.
@@ -40,12 +45,7 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
       case 'unknown':
         throw unreadable(judgement.recordOf, claim);
       case 'publish': {
-        if (await tree.hasNested(treeLayout.clonePath(uid, 'ReadWrite'))) {
-          return discardedBecause(
-            'NestedSubvolumes',
-            'the job made subvolumes in the clone, which a generation would lack',
-          );
-        }
+        if (await tree.hasNested(treeLayout.clonePath(uid, 'ReadWrite'))) return nested;
         const number = await publishClone(
           tree,
           { cache: judgement.cache, generations: cacheSeen.generations },
