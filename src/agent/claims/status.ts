@@ -54,7 +54,9 @@ export function statusOf(report: Report): BuildCacheClaimStatus {
 
 function placeOf({ spec }: BuildCacheClaim, { clone, record, tree }: NonNullable<Report['seen']>) {
   if (clone === undefined || record === undefined || record === 'damaged') return {};
-  return { baseGeneration: record.baseGeneration, ...subvolumeStatusOf(clone, tree, spec.access) };
+  const { path, mount } = subvolumeStatusOf(clone, tree, spec.access);
+  // Without it reading changes the clone, and what was only read would be published.
+  return { baseGeneration: record.baseGeneration, path, mount: { ...mount, options: [...mount.options, 'noatime'] } };
 }
 
 function readyOf({ claim, seen, refusal, release }: Report): Verdict<BuildCacheClaimReason> {

@@ -1,9 +1,20 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BuildCacheClaim } from '../../../src/api/build-cache-claim.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { type Lab, startLab } from '../lab.ts';
-import { areaOf, type CacheKit, cacheKit, cloneOf, conditionOf } from './kit.ts';
+import { sh } from '../recovery/host-view.ts';
+import { areaOf, asUser, type CacheKit, cacheKit, cloneOf, conditionOf } from './kit.ts';
 
 let lab: Lab;
 let kit: CacheKit;
@@ -19,6 +30,7 @@ beforeAll(async () => {
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());
 
+const OWNER = { uid: 1000, gid: 1000, mode: '0755' };
 const eventReasons = async (object: { metadata: { uid: string } }) =>
   (await lab.eventsOf(object)).map(({ reason }) => reason);
 
@@ -31,7 +43,7 @@ describe('BuildCache: generations', () => {
     const { uid, gid, mode } = statSync(cloneOf(claim));
     expect([uid, gid, (mode & 0o777).toString(8)]).toEqual([1000, 1000, '750']);
     writeFileSync(path.join(cloneOf(claim), 'file'), 'content');
-    expect(claim.status.mount?.options).toEqual([expect.stringMatching(/^subvolid=\d+$/)]);
+    expect(claim.status.mount?.options).toEqual([expect.stringMatching(/^subvolid=\d+$/), 'noatime']);
   });
 
   it('B15 BuildCacheClaim: concurrent claims get isolated clones of the same generation', async () => {
@@ -83,20 +95,78 @@ describe('BuildCache: generations', () => {
       [2, 'race-a'],
     ]);
   });
+});
 
-  it('B20 BuildCacheClaim: a clone that was only read publishes nothing', async () => {
-    await kit.createCache('idle', 'vol');
-    const first = await kit.startJob('idle-a', 'idle');
-    writeFileSync(path.join(cloneOf(first), 'file'), 'content');
-    await kit.endJob('idle-a');
-    const reader = await kit.startJob('idle-b', 'idle', { owner: { uid: 5, gid: 5 } });
-    readFileSync(path.join(cloneOf(reader), 'file'));
-    readdirSync(cloneOf(reader));
-    expect((await kit.endJob('idle-b')).status).toMatchObject({ outcome: 'Unchanged', reason: 'Unchanged' });
-    const cache = await kit.cacheThat('idle', ({ status }) => status.unchanged === 1);
-    expect(cache.status.currentGeneration).toBe(2);
+describe('BuildCacheClaim: what has changed', () => {
+  type Work = readonly [what: string, outcome: string, work: (dir: string, claim: BuildCacheClaim) => void];
+  const bound = (dir: string, options: string, work: (at: string) => void) => {
+    const at = path.join(lab.dir, 'bound');
+    mkdirSync(at, { recursive: true });
+    sh('mount', '--bind', dir, at);
+    try {
+      if (options !== '') sh('mount', '-o', `remount,bind,${options}`, at);
+      work(at);
+    } finally {
+      sh('umount', at);
+    }
+  };
+  const mounted = ({ status }: BuildCacheClaim, work: (at: string) => void) => {
+    const { device = '', options = [] } = status.mount ?? {};
+    const at = path.join(lab.dir, 'mounted');
+    mkdirSync(at);
+    sh('mount', '-t', 'btrfs', '-o', options.join(), device, at);
+    try {
+      work(at);
+    } finally {
+      sh('umount', at);
+    }
+  };
+  const works: readonly Work[] = [
+    ['nothing', 'Unchanged', () => undefined],
+    ['list and read', 'Unchanged', (dir) => readdirSync(dir).map((each) => readFileSync(path.join(dir, each)))],
+    [
+      'read everything',
+      'Unchanged',
+      (dir) => sh('sh', '-c', 'cd "$1" && find . -type f -exec cat {} +; du -s .', 'sh', dir),
+    ],
+    ['read as another user', 'Unchanged', (dir) => asUser('cat file; ls -la', dir)],
+    ['map a file, as whoever runs it', 'Unchanged', (dir) => sh(`${dir}/true`)],
+    ['read through a bind mount', 'Unchanged', (dir) => bound(dir, '', (at) => sh('cat', `${at}/file`))],
+    ['read through a read-only one', 'Unchanged', (dir) => bound(dir, 'ro', (at) => sh('cat', `${at}/file`))],
+    [
+      'read where it is mounted as its status says',
+      'Unchanged',
+      (_, claim) => mounted(claim, (at) => sh('cat', `${at}/file`)),
+    ],
+    ['open for writing, and close', 'Unchanged', (dir) => sh('sh', '-c', ': >> "$1/file"', 'sh', dir)],
+    ['write one byte', 'Published', (dir) => sh('sh', '-c', 'printf x >> "$1/file"', 'sh', dir)],
+    ['a mode only', 'Published', (dir) => chmodSync(`${dir}/file`, 0o700)],
+    ['a mode of the top directory only', 'Published', (dir) => chmodSync(dir, 0o777)],
+    ['an empty file', 'Published', (dir) => asUser('touch new', dir)],
+    ['a name only', 'Published', (dir) => sh('mv', `${dir}/file`, `${dir}/name`)],
+    ['an attribute only', 'Published', (dir) => sh('setfattr', '-n', 'user.some', '-v', 'thing', `${dir}/file`)],
+    ['removed', 'Published', (dir) => sh('rm', `${dir}/file`)],
+  ];
+
+  it('B20 BuildCacheClaim: reading publishes nothing, in any way; the smallest change does', async () => {
+    await kit.createCache('changes', 'vol', { owner: OWNER, publishPolicy: 'LastWriterWins', keepGenerations: 100 });
+    const first = cloneOf(await kit.startJob('changes-first', 'changes'));
+    writeFileSync(`${first}/file`, 'first');
+    copyFileSync('/bin/true', `${first}/true`);
+    expect((await kit.endJob('changes-first')).status.outcome).toBe('Published');
+    const claims = await Promise.all(
+      works.map((_, index) => kit.startJob(`change-${index}`, 'changes', { owner: { ...OWNER, gid: 7 } })),
+    );
+    const work = (index: number, claim: BuildCacheClaim) => works[index]?.[2](cloneOf(claim), claim);
+    for (const [index, claim] of claims.entries()) work(index, claim);
+    const ended = await Promise.all(works.map((_, index) => kit.endJob(`change-${index}`)));
+    expect(ended.map(({ status }, index) => [works[index]?.[0], status.outcome])).toEqual(
+      works.map(([what, outcome]) => [what, outcome]),
+    );
   });
+});
 
+describe('BuildCache: areas', () => {
   it('B1 BuildCache: areas for generations, claims, staging and records are made', () => {
     for (const area of ['caches', 'claims', 'staging'] as const) expect(areaOf(mountPath, area)).toBeInstanceOf(Array);
     expect(areaOf(mountPath, 'caches').filter((entry) => entry.endsWith('record.json'))).toHaveLength(5);

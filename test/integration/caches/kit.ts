@@ -70,6 +70,12 @@ export function cloneOf({ status, metadata }: BuildCacheClaim): string {
   return status.path;
 }
 
+/** Runs a script as uid and gid 1000, in a directory that such a user may be in but not walk to. */
+export function asUser(script: string, dir: string): void {
+  const as = 'cd "$1" && exec setpriv --reuid=1000 --regid=1000 --clear-groups sh -c "$2"';
+  execFileSync('sh', ['-c', as, 'sh', dir, script], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
 /** The operator's directories in the volume below `mountPath`, and what lies in each, such as `claims/<uid>/rw`. */
 export function areaOf(mountPath: string, area: 'caches' | 'claims' | 'staging'): string[] {
   const list = execFileSync('find', [

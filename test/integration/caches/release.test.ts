@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BuildCacheClaim } from '../../../src/api/build-cache-claim.ts';
@@ -6,7 +6,7 @@ import { waitFor } from '../../cluster/wait-for.ts';
 import { type Lab, startLab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
-import { type CacheKit, cacheKit, cloneOf, conditionOf } from './kit.ts';
+import { asUser, type CacheKit, cacheKit, cloneOf, conditionOf } from './kit.ts';
 
 let lab: Lab;
 let kit: CacheKit;
@@ -35,65 +35,9 @@ async function job(name: string, cache: string, work = (dir: string) => writeFil
 /** A cache with a second generation that holds a file. */
 async function filled(name: string, spec: Record<string, unknown> = {}): Promise<void> {
   await kit.createCache(name, 'vol', { owner: OWNER, ...spec });
-  await job(`${name}-first`, name, (dir) => {
-    writeFileSync(`${dir}/file`, 'first');
-    copyFileSync('/bin/true', `${dir}/true`);
-  });
+  await job(`${name}-first`, name);
   expect((await kit.endJob(`${name}-first`)).status.outcome).toBe('Published');
 }
-
-/** Runs a script as a user who is not root, in a directory that only its user and root can enter. */
-const asUser = (script: string, dir: string) =>
-  sh('sh', '-c', `cd "$1" && exec setpriv --reuid=1000 --regid=1000 --clear-groups sh -c "$2"`, 'sh', dir, script);
-
-describe('BuildCacheClaim: what has changed', () => {
-  type Work = readonly [what: string, outcome: string, work: (dir: string) => void];
-  const bound = (dir: string, options: string, work: (at: string) => void) => {
-    const at = path.join(lab.dir, 'bound');
-    mkdirSync(at, { recursive: true });
-    sh('mount', '--bind', dir, at);
-    try {
-      if (options !== '') sh('mount', '-o', `remount,bind,${options}`, at);
-      work(at);
-    } finally {
-      sh('umount', at);
-    }
-  };
-  const works: readonly Work[] = [
-    ['nothing', 'Unchanged', () => undefined],
-    ['list and read', 'Unchanged', (dir) => readdirSync(dir).map((each) => readFileSync(path.join(dir, each)))],
-    [
-      'read everything',
-      'Unchanged',
-      (dir) => sh('sh', '-c', 'cd "$1" && find . -type f -exec cat {} +; du -s .', 'sh', dir),
-    ],
-    ['read as another user', 'Unchanged', (dir) => asUser('cat file; ls -la', dir)],
-    ['map a file, as whoever runs it', 'Unchanged', (dir) => sh(`${dir}/true`)],
-    ['read through a bind mount', 'Unchanged', (dir) => bound(dir, '', (at) => sh('cat', `${at}/file`))],
-    ['read through a read-only one', 'Unchanged', (dir) => bound(dir, 'ro', (at) => sh('cat', `${at}/file`))],
-    ['open for writing, and close', 'Unchanged', (dir) => sh('sh', '-c', ': >> "$1/file"', 'sh', dir)],
-    ['write one byte', 'Published', (dir) => sh('sh', '-c', 'printf x >> "$1/file"', 'sh', dir)],
-    ['a mode only', 'Published', (dir) => chmodSync(`${dir}/file`, 0o700)],
-    ['a mode of the top directory only', 'Published', (dir) => chmodSync(dir, 0o777)],
-    ['an empty file', 'Published', (dir) => asUser('touch new', dir)],
-    ['a name only', 'Published', (dir) => sh('mv', `${dir}/file`, `${dir}/name`)],
-    ['an attribute only', 'Published', (dir) => sh('setfattr', '-n', 'user.some', '-v', 'thing', `${dir}/file`)],
-    ['removed', 'Published', (dir) => sh('rm', `${dir}/file`)],
-  ];
-
-  it('B20 BuildCacheClaim: reading publishes nothing, in any way; the smallest change does', async () => {
-    await filled('changes', { publishPolicy: 'LastWriterWins', keepGenerations: 100 });
-    const claims = await Promise.all(
-      works.map((_, index) => kit.startJob(`change-${index}`, 'changes', { owner: { ...OWNER, gid: 7 } })),
-    );
-    const work = (index: number, claim: BuildCacheClaim) => works[index]?.[2](cloneOf(claim));
-    for (const [index, claim] of claims.entries()) work(index, claim);
-    const ended = await Promise.all(works.map((_, index) => kit.endJob(`change-${index}`)));
-    expect(ended.map(({ status }, index) => [works[index]?.[0], status.outcome])).toEqual(
-      works.map(([what, outcome]) => [what, outcome]),
-    );
-  });
-});
 
 describe('BuildCacheClaim: who publishes', () => {
   it('B17 BuildCache: publishPolicy LastWriterWins publishes all, Never none', async () => {
@@ -161,6 +105,24 @@ describe('BuildCacheClaim: a cache that goes while it works', () => {
     expect(anew.metadata.uid).not.toBe(old.metadata.uid);
     const late = await kit.claimReady('going-late');
     expect([late.status.baseGeneration, readdirSync(cloneOf(late))]).toEqual([1, []]);
+  });
+
+  it('B21 BuildCache: what was asked of it before a release counts, also a moment before', async () => {
+    const asks = [
+      [{ pinnedGeneration: 1 }, 'CachePinned'],
+      [{ resetToken: 'now' }, 'CacheReset'],
+      [{ publishPolicy: 'Never' }, 'PublishPolicyNever'],
+    ] as const;
+    for (const [spec, reason] of asks) {
+      const name = `before-${reason.toLowerCase()}`;
+      await kit.createCache(name, 'vol');
+      await job(name, name);
+      await kit.changeCache(name, spec);
+      expect((await kit.endJob(name)).status).toMatchObject({ outcome: 'Discarded', reason });
+    }
+    await kit.changeCache('before-cachereset', { resetToken: 'again' });
+    const { status } = await kit.startJob('after-reset', 'before-cachereset');
+    expect(status.baseGeneration).toBe(3);
   });
 
   it('B21 BuildCacheClaim: released and deleted at once it is still judged', async () => {

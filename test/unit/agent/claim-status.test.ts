@@ -14,7 +14,7 @@ const parts: Pick<Tree, 'path' | 'device'> = { path: '/root/volumes/uid-vol', de
 const tree = parts as Tree;
 const there = { ...claimSeenOf(50), tree };
 const gone = { ...claimSeenOf(undefined), tree };
-const mount = { device: '/dev/loop7', fsType: 'btrfs', options: ['subvolid=400'] };
+const mount = { device: '/dev/loop7', fsType: 'btrfs', options: ['subvolid=400', 'noatime'] };
 const place = { path: '/root/volumes/uid-vol/claims/uid-claim/rw', mount };
 const inUse = { reason: 'InUse', message: 'pods', mendedBy: 'time' } as const;
 
