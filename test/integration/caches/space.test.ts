@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BuildCache } from '../../../src/api/build-cache.ts';
@@ -73,7 +73,13 @@ describe('BuildCache: space', () => {
     const before = usageOf();
     // Generations 1 and 2 go for keepGenerations, and that makes enough room: with room for half of 2 already there is.
     const minFreePercent = Math.floor(((before.free + (FILL_MIB / 2) * MIB) / before.size) * 100);
+    // An open file keeps the kernel from giving the space back.
+    const goingPath = path.join(mountPath, 'caches', cache.metadata.uid, '2');
+    const file = openSync(path.join(goingPath, 'fill'), 'r');
     await kit.changeCache('pruned', { keepGenerations: 3, minFreePercent });
+    await waitFor(() => !existsSync(goingPath), { what: 'end of generation 2' });
+    closeSync(file);
+    usageOf();
     await withNumbers('pruned', 3, 4, 5);
     await freed(before.free, 0.9 * FILL_MIB);
     await kit.changeCache('pruned', { keepGenerations: 2 });
