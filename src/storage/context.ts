@@ -7,7 +7,7 @@ import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { isErrno } from './records.ts';
-import { createTree, type Tree } from './tree.ts';
+import { createTree, type Tree, type TreePlaces } from './tree.ts';
 import { createTreeGate } from './tree-gate.ts';
 import { proveTreeMount } from './tree-mount.ts';
 
@@ -59,7 +59,7 @@ export function createStorage(options: StorageOptions): Storage {
         // Calls are put together only by those who share one.
         let tree = trees.get(uid);
         if (tree?.deviceNumber !== mount.device) {
-          tree = createTree(run, mount, layout.outboxPath(uid));
+          tree = createTree(run, mount, placesOf(layout, uid));
           trees.set(uid, tree);
         }
         return await work(tree);
@@ -83,6 +83,10 @@ export function createStorage(options: StorageOptions): Storage {
       }
     },
   };
+}
+
+export function placesOf(layout: Layout, uid: string): TreePlaces {
+  return { outboxPath: layout.outboxPath(uid), sidePath: layout.sidePath(uid) };
 }
 
 /**

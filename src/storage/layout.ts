@@ -35,6 +35,8 @@ export interface Layout {
   readonly pipePath: (uid: string) => string;
   /** Where the staging of an object is mounted alone, for what comes from outside the node. */
   readonly receivingPath: (uid: string) => string;
+  /** Where a subvolume of a volume is mounted alone for the moment in which it is made ready to be deleted. */
+  readonly sidePath: (uid: string) => string;
   /** What a pod mounts. */
   readonly dataPath: (uid: string) => string;
 }
@@ -60,6 +62,7 @@ export function layoutOf(rootPath: string): Layout {
     exportPath: (namespaceUid: string, uid: string) => join(rootPath, 'exports', checkUid(namespaceUid), checkUid(uid)),
     pipePath: (uid: string) => join(volumesPath, `${PIPE_PREFIX}${checkUid(uid)}`),
     receivingPath: (uid: string) => join(volumesPath, `${RECEIVING_PREFIX}${checkUid(uid)}`),
+    sidePath: (uid: string) => join(volumesPath, `${RECEIVING_PREFIX}side-${checkUid(uid)}`),
     dataPath: (uid: string) => join(volumesPath, checkUid(uid), DATA_NAME),
   });
 }
@@ -70,7 +73,7 @@ export const OUTBOX_PREFIX = '.outbox-';
 /** Named pipes, beside the mount points of volumes. */
 export const PIPE_PREFIX = '.pipe-';
 
-/** Mount points of staging areas, beside those of volumes. */
+/** Mount points of single subvolumes, beside those of volumes. */
 export const RECEIVING_PREFIX = '.receiving-';
 
 /** Paths in a volume's tree, relative to it. */

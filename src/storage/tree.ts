@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../host/btrfs-filesystem.ts';
-import type { Run } from '../host/command.ts';
+import { CommandError, type Run } from '../host/command.ts';
 import { copyInto, readText, removePaths, replaceWith, syncFiles } from '../host/files.ts';
 import type { Mount } from '../host/mountinfo.ts';
 import { deleteSubvolumeById, deleteSubvolumes } from '../host/subvolume.ts';
@@ -15,6 +15,7 @@ import {
 import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
 import { STAGING_NAME, TREE_NAME } from './layout.ts';
+import { unsealSubvolumes } from './unseal.ts';
 
 export type { ListedSubvolume } from '../host/subvolume-list.ts';
 
@@ -58,8 +59,14 @@ export interface Tree {
 
 export const RECORD_NAME = 'record.json';
 
-/** `outboxPath` is an empty directory on the node's own filesystem, for records on their way into the tree. */
-export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
+export interface TreePlaces {
+  /** A directory on the node's own filesystem that is there only while records are on their way into the tree. */
+  readonly outboxPath: string;
+  /** Mount point for one subvolume alone, there only while it is needed. */
+  readonly sidePath: string;
+}
+
+export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: TreePlaces): Tree {
   const path = mount.mountPoint;
   const list = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'all'));
   const listReadOnly = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'read-only'));
@@ -85,10 +92,13 @@ export function createTree(run: Run, mount: Mount, outboxPath: string): Tree {
     return new Set(each);
   });
   const sync = coalesced<void, void>(() => syncFilesystem(run, path));
+  const unseal = coalesced((ids: readonly (readonly number[])[]) =>
+    unsealSubvolumes(run, { device: mount.source, mountPath: sidePath }, ids.flat()),
+  );
   const removeWithNested = async (subvolumePath: string) => {
     const left = (await list()).get(subvolumePath);
     if (left === undefined) return;
-    await removeNested(run, path, left);
+    await removeNested(run, path, left, unseal);
     if ((await remove(subvolumePath)) === 'all' || !(await list()).has(subvolumePath)) return;
     throw new StorageError('failed', `the subvolume ${subvolumePath} could not be deleted`, {
       reason: 'CommandFailed',
@@ -183,7 +193,12 @@ async function writeRecords(
  * Deepest first, by id; each is proven to lie below, and how deep, by its path: what a list says of it may be forged by a
  * tenant's name, but no name has a slash (rule 8).
  */
-async function removeNested(run: Run, treePath: string, { id, path }: ListedSubvolume): Promise<void> {
+async function removeNested(
+  run: Run,
+  treePath: string,
+  { id, path }: ListedSubvolume,
+  unseal: (ids: readonly number[]) => Promise<void>,
+): Promise<void> {
   const nesting = await listNesting(run, treePath);
   const below = new Set([id]);
   for (const parentId of below) {
@@ -194,7 +209,19 @@ async function removeNested(run: Run, treePath: string, { id, path }: ListedSubv
     const found = await resolveSubvolume(run, nested, treePath);
     if (found?.startsWith(`${path}/`) === true) proven.push({ id: nested, depth: found.split('/').length });
   }
-  for (const nested of proven.toSorted((a, b) => b.depth - a.depth)) {
-    await deleteSubvolumeById(run, nested.id, treePath);
+  const going = proven.toSorted((a, b) => b.depth - a.depth).map((nested) => nested.id);
+  let isUnsealed = false;
+  for (let [next] = going; next !== undefined; [next] = going) {
+    try {
+      await deleteSubvolumeById(run, next, treePath);
+      going.shift();
+    } catch (error) {
+      if (isUnsealed || !(error instanceof CommandError && IS_SEALED.test(error.failure.stderrTail))) throw error;
+      await unseal([id, ...going]);
+      isUnsealed = true;
+    }
   }
 }
+
+/** Of a subvolume that lies in a read-only one (EROFS; btrfs-progs 6.2). */
+const IS_SEALED = /Could not destroy subvolume\/snapshot: Read-only file system/;

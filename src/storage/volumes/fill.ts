@@ -3,7 +3,7 @@ import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner, truncateFile } from '../../host/coreutils.ts';
 import { renameTo } from '../../host/files.ts';
 import { snapshotSubvolume } from '../../host/subvolume.ts';
-import { attempt, type Storage } from '../context.ts';
+import { attempt, placesOf, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, STAGING_NAME } from '../layout.ts';
 import { saveRecord, type VolumeRecord } from '../records.ts';
@@ -41,7 +41,7 @@ export async function fillVolume(
       throw new StorageError('not-ready', 'the volume to be filled is not mounted', { reason: 'CommandFailed' });
     }
     if (record.initialized) return;
-    const tree = createTree(run, mount, storage.layout.outboxPath(uid));
+    const tree = createTree(run, mount, placesOf(storage.layout, uid));
     try {
       await attempt('fill the volume', () => fill(storage, tree, record, { owner, content }));
     } catch (error) {

@@ -143,6 +143,8 @@ describe('BuildCacheClaim: clones that do not go at once', () => {
     for (const [name, run] of [
       ['nested-root', (dir: string) => sh('sh', '-c', `cd "$1" && ${nest}`, 'sh', dir)],
       ['nested-user', (dir: string) => asUser(nest, dir)],
+      ['nested-sealed', (dir: string) => asUser(`${nest} && btrfs property set -t subvol . ro true`, dir)],
+      ['nested-sealed-within', (dir: string) => asUser(`${nest} && btrfs property set -t subvol a ro true`, dir)],
     ] as const) {
       const claim = await job(name, 'nested', run);
       const ended = await kit.endJob(name);

@@ -124,7 +124,7 @@ describe('BuildCache: agent and controller end and start', () => {
     const jobs = [await job('early', 'restart'), await job('late', 'restart')];
     await kit.endJob('early');
     const base = await job('next', 'restart');
-    await Promise.all([agent, controller].map(kill));
+    await Promise.all([kill(agent), controller.end()]);
     for (const name of ['late', 'next']) await kit.release(name);
     const { kubeconfigPath, dir } = lab;
     controller = startController({ kubeconfigPath, namespace: 'default', logDir: dir });
