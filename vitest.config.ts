@@ -1,4 +1,15 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Begun last, each of these would be waited for alone. */
+const LONG = ['/crash/', '/compact.test.ts', '/fill.test.ts', '/round-trip.test.ts'];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rankOf = ({ moduleId }: TestSpecification) => (LONG.some((part) => moduleId.includes(part)) ? 0 : 1);
+    return (await super.sort(files)).toSorted((one, other) => rankOf(one) - rankOf(other));
+  }
+}
 
 const cluster = { globalSetup: 'test/cluster/global-setup.ts' };
 
@@ -7,8 +18,12 @@ export default defineConfig({
     // Children die with the thread that started them: worker threads would end them too early (test/cluster/child.ts).
     pool: 'forks',
     teardownTimeout: 60_000,
+    sequence: { sequencer: LongFirst },
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 } },
+      {
+        extends: true,
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000, maxWorkers: 2 },
+      },
       {
         extends: true,
         test: {
@@ -17,6 +32,8 @@ export default defineConfig({
           include: ['test/contract/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          // They mostly wait.
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },
@@ -29,7 +46,7 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 300_000,
           expect: { poll: { timeout: 30_000 } },
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
         },
       },
