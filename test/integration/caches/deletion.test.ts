@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { waitFor } from '../../cluster/wait-for.ts';
@@ -30,6 +30,11 @@ async function family(name: string): Promise<string> {
 }
 
 const startDeletion = (...names: readonly string[]) => lab.kubectl(['delete', '--wait=false', ...names]);
+/** Deleted, and its finalizers taken away by hand. */
+async function force(name: string): Promise<void> {
+  await startDeletion(name);
+  await lab.kubectl(['patch', name, '--type=merge', '--patch={"metadata":{"finalizers":null}}']);
+}
 const objectsOf = (name: string) => [`lbv/${name}`, `bcache/${name}`, `bclaim/${name}-works`, `bclaim/${name}-done`];
 const isGone = async (name: string) =>
   (await lab.kubectl(['get', '--ignore-not-found', '--output=name', ...objectsOf(name)])) === '';
@@ -79,8 +84,7 @@ describe('BuildCache, its claims and its volume: deletion', () => {
     await family('hidden');
     await lab.change('hidden', { mounted: false });
     await lab.volumeThat('hidden', ({ status }) => status.mountPath === undefined);
-    await startDeletion('bcache/hidden');
-    await lab.kubectl(['patch', 'bcache/hidden', '--type=merge', '--patch={"metadata":{"finalizers":null}}']);
+    await force('bcache/hidden');
     await startDeletion('bclaim/hidden-works');
     const waits = await kit.claimThat('hidden-works', (each) => conditionOf(each, 'Removed')?.status === 'False');
     expect(conditionOf(waits, 'Removed')).toMatchObject({ reason: 'VolumeNotReady' });
@@ -92,5 +96,33 @@ describe('BuildCache, its claims and its volume: deletion', () => {
       timeoutMs: 25_000,
     });
     expect(areaOf(status.mountPath ?? '', 'claims').filter((entry) => entry.endsWith('/rw'))).toEqual([]);
+  });
+});
+
+describe('BuildCacheClaim: what a live one outlives', () => {
+  it('B21 BuildCacheClaim: a cache that was removed by force', async () => {
+    await family('forced');
+    const claim = await kit.claimReady('forced-works');
+    await force('bcache/forced');
+    writeFileSync(path.join(cloneOf(claim), 'file'), 'goes on');
+    expect((await kit.endJob('forced-works')).status).toMatchObject({ outcome: 'Discarded', reason: 'CacheDeleted' });
+    await waitFor(() => !existsSync(cloneOf(claim)), { what: 'end of the clone' });
+    await startDeletion('bclaim/forced-works', 'bclaim/forced-done', 'lbv/forced');
+    await allGone('forced');
+  });
+
+  it('BuildCacheClaim: its volume unmounted, and mounted again', async () => {
+    await family('mounts');
+    const claim = await kit.startJob('mounts-job', 'mounts');
+    writeFileSync(path.join(cloneOf(claim), 'file'), 'stays');
+    await lab.change('mounts', { mounted: false });
+    await kit.claimThat('mounts-job', (each) => conditionOf(each, 'Ready')?.reason === 'VolumeNotReady');
+    await kit.cacheThat('mounts', (cache) => conditionOf(cache, 'Ready')?.reason === 'VolumeNotReady');
+    await lab.change('mounts', { mounted: true });
+    const ready = await kit.claimReady('mounts-job');
+    expect(readFileSync(path.join(cloneOf(ready), 'file'), 'utf8')).toBe('stays');
+    expect([claim, ready].map(({ status }) => status.baseGeneration)).toEqual([2, 2]);
+    await kit.cacheReady('mounts');
+    expect((await kit.endJob('mounts-job')).status).toMatchObject({ outcome: 'Published', generation: 3 });
   });
 });

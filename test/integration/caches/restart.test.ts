@@ -199,28 +199,4 @@ describe('BuildCache: what is gone or damaged is said, never repaired by guessin
     for (const name of ['lost', 'torn']) await lab.kubectl(['delete', `BuildCacheClaim/wants-${name}`]);
     await waitFor(async () => (await kit.caches.get('default/torn')) === undefined, { what: 'end of torn' });
   });
-
-  it('B21 BuildCacheClaim: a live one outlives a cache that was removed by force', async () => {
-    const cache = await kit.createCache('forced', 'vol');
-    const claim = await job('orphan', 'forced');
-    await force(cache);
-    writeFileSync(fileIn(claim), 'goes on');
-    expect((await kit.endJob('orphan')).status).toMatchObject({ outcome: 'Discarded', reason: 'CacheDeleted' });
-    await waitFor(() => !existsSync(cloneOf(claim)), { what: 'end of the clone' });
-    await kit.remove(claim);
-  });
-
-  it('BuildCacheClaim: live clones outlive unmounting and mounting their volume', async () => {
-    await kit.createCache('mounts', 'vol');
-    const claim = await job('mounts', 'mounts');
-    await lab.change('vol', { mounted: false });
-    await kit.claimThat('mounts', (each) => conditionOf(each, 'Ready')?.reason === 'VolumeNotReady');
-    await kit.cacheThat('mounts', (cache) => conditionOf(cache, 'Ready')?.reason === 'VolumeNotReady');
-    await lab.change('vol', { mounted: true });
-    const ready = await kit.claimReady('mounts');
-    expect(readFileSync(fileIn(ready), 'utf8')).toBe('mounts');
-    expect(ready.status.baseGeneration).toBe(claim.status.baseGeneration);
-    await kit.cacheReady('mounts');
-    expect((await kit.endJob('mounts')).status).toMatchObject({ outcome: 'Published', generation: 2 });
-  });
 });

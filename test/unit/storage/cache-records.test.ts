@@ -6,7 +6,7 @@ import {
   readCacheRecord,
   readClaimRecord,
 } from '../../../src/storage/caches/records.ts';
-import { claimUidAt, generationAt, treeLayout } from '../../../src/storage/layout.ts';
+import { claimUidAt, generationAt, stagingUidAt, treeLayout } from '../../../src/storage/layout.ts';
 import type { ListedSubvolume, Tree } from '../../../src/storage/tree.ts';
 import { cacheRecordOf, claimRecordOf, cloneOf } from '../../builders/cache-observations.ts';
 import { UID } from '../../builders/observations.ts';
@@ -114,4 +114,13 @@ describe('what lies in the tree of a volume', () => {
     [`staging/${UID}`, undefined],
   ];
   it.each(claims)('claimUidAt: %j', (path, uid) => expect(claimUidAt(path)).toBe(uid));
+
+  const staged: readonly (readonly [path: string, uid: string | undefined])[] = [
+    [`staging/${UID}`, UID],
+    [`staging/${UID}/made`, undefined],
+    ['staging/data', undefined],
+    ['staging/..', undefined],
+    [`claims/${UID}`, undefined],
+  ];
+  it.each(staged)('stagingUidAt: %j', (path, uid) => expect(stagingUidAt(path)).toBe(uid));
 });
