@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Coverage, describeCoverage, notStruck, orderOf, strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { type Coverage, strikeEveryBoundary } from '../../crash/boundaries.ts';
 import { cacheTrips } from '../../crash/cache-trips.ts';
 import { CrashCaches } from '../../crash/crash-caches.ts';
-import type { Fault } from '../../crash/shims.ts';
+import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../lab.ts';
 
@@ -17,12 +17,7 @@ afterAll(() => lab?.[Symbol.asyncDispose]());
 
 /** Each test has a node of its own, so that what is on the host is its doing alone. */
 describe.concurrent('BuildCache: nothing is lost, left or published twice', { timeout: TIMEOUT_MS }, () => {
-  const kinds: readonly { how: string; faults: readonly Fault[] }[] = [
-    { how: 'killed at', faults: ['kill-before', 'kill-after'] },
-    { how: 'refused or lied to by', faults: ['fail', 'lie'] },
-  ];
-
-  it.for(kinds)(
+  it.for(faultKinds)(
     'B18 BuildCache: when the agent is $how each command of create, clone, publish, reset and delete',
     async ({ how, faults }, { onTestFailed }) => {
       const agent = await startSupervisedAgent(lab, `${how.split(' ')[0]}`);
@@ -35,13 +30,7 @@ describe.concurrent('BuildCache: nothing is lost, left or published twice', { ti
         coverage.push(...(await strikeEveryBoundary(caches, trip.turns, faults, 'each-verb')));
       }
       await agent.stop();
-      console.log(coverage.map(describeCoverage).join('\n'));
-      // Each is struck after its work, or refused.
-      const met = faults.filter((fault) => fault !== 'kill-before');
-      for (const turn of coverage) {
-        expect(orderOf(turn)).toEqual(turn.turn.order ?? []);
-        expect(notStruck(turn, met), `${turn.turn.name}: ${met.join(' or ')}`).toEqual([]);
-      }
+      expectCoverage(coverage, faults);
     },
   );
 });

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { describeCoverage, notStruck, orderOf, strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { strikeEveryBoundary } from '../../crash/boundaries.ts';
 import { expectConvergence } from '../../crash/convergence.ts';
 import { CrashVolume } from '../../crash/crash-volume.ts';
+import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { halfDone } from '../../crash/half-done.ts';
 import { chaosSeed } from '../../crash/random.ts';
 import { liveAtRandom } from '../../crash/random-life.ts';
 import { roundTrips } from '../../crash/round-trips.ts';
-import type { Fault } from '../../crash/shims.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../lab.ts';
 
@@ -23,11 +23,7 @@ afterAll(() => lab?.[Symbol.asyncDispose]());
 
 /** Each test has a node (an agent and a root directory) of its own, so that what is on the host is its doing alone. */
 describe.concurrent('A19 LoopbackVolume: nothing is lost or left', { timeout: TIMEOUT_MS }, () => {
-  const kinds: readonly { how: string; faults: readonly Fault[] }[] = [
-    { how: 'killed at', faults: ['kill-before', 'kill-after'] },
-    { how: 'refused or lied to by', faults: ['fail', 'lie'] },
-  ];
-  const cases = kinds.flatMap((kind) => roundTrips.map((trip) => ({ ...kind, ...trip })));
+  const cases = faultKinds.flatMap((kind) => roundTrips.map((trip) => ({ ...kind, ...trip })));
 
   it.for(cases)(
     'when the agent is $how each command of $name',
@@ -39,13 +35,7 @@ describe.concurrent('A19 LoopbackVolume: nothing is lost or left', { timeout: TI
       if (filled !== undefined) await volume.createFilled(filled);
       const coverage = await strikeEveryBoundary(volume, turns, faults, 'each-verb');
       await agent.stop();
-      console.log(coverage.map(describeCoverage).join('\n'));
-      // Each is struck after its work, or refused.
-      const met = faults.filter((fault) => fault !== 'kill-before');
-      for (const turn of coverage) {
-        expect(orderOf(turn)).toEqual(turn.turn.order ?? []);
-        expect(notStruck(turn, met), `${turn.turn.name}: ${met.join(' or ')}`).toEqual([]);
-      }
+      expectCoverage(coverage, faults);
     },
   );
 

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Coverage, describeCoverage, notStruck, orderOf, strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { type Coverage, strikeEveryBoundary } from '../../crash/boundaries.ts';
 import { CrashSnapshots } from '../../crash/crash-snapshots.ts';
-import type { Fault } from '../../crash/shims.ts';
+import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { localTrips, transferTrips } from '../../crash/snapshot-trips.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../lab.ts';
@@ -17,15 +17,11 @@ afterAll(() => lab?.[Symbol.asyncDispose]());
 
 /** Each test has a node of its own, so that what is on the host is its doing alone. */
 describe.concurrent('Snapshot: nothing is lost or left', { timeout: TIMEOUT_MS }, () => {
-  const kinds: readonly { how: string; faults: readonly Fault[] }[] = [
-    { how: 'killed at', faults: ['kill-before', 'kill-after'] },
-    { how: 'refused or lied to by', faults: ['fail', 'lie'] },
-  ];
   const groups = [
     { id: 'D6 D8 D13', what: 'create, commit and delete', trips: localTrips },
     { id: 'D6', what: 'a transfer to another volume', trips: transferTrips },
   ];
-  const cases = kinds.flatMap((kind) => groups.map((group) => ({ ...kind, ...group })));
+  const cases = faultKinds.flatMap((kind) => groups.map((group) => ({ ...kind, ...group })));
 
   it.for(cases)(
     '$id Snapshot: when the agent is $how each command of $what',
@@ -42,13 +38,7 @@ describe.concurrent('Snapshot: nothing is lost or left', { timeout: TIMEOUT_MS }
       }
       if (trips === transferTrips && faults.includes('kill-after')) await killWhileSending(snapshots);
       await agent.stop();
-      console.log(coverage.map(describeCoverage).join('\n'));
-      // Each is struck after its work, or refused.
-      const met = faults.filter((fault) => fault !== 'kill-before');
-      for (const turn of coverage) {
-        expect(orderOf(turn)).toEqual(turn.turn.order ?? []);
-        expect(notStruck(turn, met), `${turn.turn.name}: ${met.join(' or ')}`).toEqual([]);
-      }
+      expectCoverage(coverage, faults);
     },
   );
 });
