@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { collectGarbageOf } from '../../cluster/garbage.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { type Lab, startLab, conditionOf as volumeCondition } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
@@ -54,6 +55,26 @@ describe('BuildCache, its claims and its volume: deletion', () => {
     expect(areaOf(mountPath, 'caches')).toEqual([]);
     await startDeletion('bclaim/inward-works', 'bclaim/inward-done');
     await allGone('inward');
+  });
+
+  it('B21 BuildCacheClaim: one whose job is gone is discarded and removed by the garbage collector of Kubernetes', async () => {
+    const mountPath = await family('owned');
+    await lab.kubectl(['create', 'configmap', 'job']);
+    const uid = await lab.kubectl(['get', 'configmap', 'job', '--output=jsonpath={.metadata.uid}']);
+    const ownerReferences = [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'job', uid }];
+    const spec = { cacheRef: { name: 'owned' } };
+    await kit.claims.create({ metadata: { namespace: 'default', name: 'owned-left', ownerReferences }, spec });
+    const claim = await kit.claimReady('owned-left');
+    writeFileSync(path.join(cloneOf(claim), 'file'), 'half-done');
+    await lab.kubectl(['delete', 'configmap', 'job']);
+    await collectGarbageOf(kit.claims, { uid });
+    await waitFor(async () => (await kit.claims.get('default/owned-left')) === undefined, { what: 'end of the claim' });
+    expect(areaOf(mountPath, 'claims').filter((entry) => entry.startsWith(claim.metadata.uid))).toEqual([]);
+    expect((await lab.eventsOf(claim)).map(({ reason }) => reason)).toContain('Discarded');
+    const cache = await kit.cacheThat('owned', ({ status }) => status.discarded === 1);
+    expect(cache.status.currentGeneration).toBe(2);
+    await startDeletion(...objectsOf('owned'));
+    await allGone('owned');
   });
 
   it('C23 BuildCache: deleted claims first, then the cache, nothing of them is left in the volume', async () => {

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { Snapshot } from '../../../src/api/snapshot.ts';
+import { collectGarbageOf } from '../../cluster/garbage.ts';
 import type { OperatorProcess } from '../../cluster/processes.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { type Lab, startLab } from '../lab.ts';
@@ -62,15 +63,6 @@ async function startWriter(filePath: string) {
       await once(writer, 'exit');
     },
   };
-}
-
-/** Of this API server, which has no controllers of Kubernetes beside it. */
-async function collectGarbageOf(owner: { readonly uid: string }): Promise<void> {
-  for (const { metadata } of await snapshots.client.list({ namespace: 'default' })) {
-    if (metadata.ownerReferences?.some(({ uid }) => uid === owner.uid) !== true) continue;
-    // As the garbage collector does when an owner is absent.
-    await snapshots.client.delete(`default/${metadata.name}`, { uid: metadata.uid, propagationPolicy: 'Background' });
-  }
 }
 
 describe('Snapshot: where a build works', () => {
@@ -165,7 +157,7 @@ describe('Snapshot: what becomes of a build', () => {
     agent.kill('SIGKILL');
     await Promise.all([writer.kill(), agent.exited]);
     await lab.transport.request({ method: 'DELETE', path: `${jobs}/job` });
-    await collectGarbageOf(metadata);
+    await collectGarbageOf(snapshots.client, metadata);
     const held = await snapshots.that('owned', (snapshot) => snapshot.metadata.deletionTimestamp !== undefined);
     expect([isCommitted(held), existsSync(dirOf(owned))]).toEqual([false, true]);
     agent = await lab.startAgent('node-a');
