@@ -1,10 +1,12 @@
-import { type Condition, findCondition, setCondition } from '../../api/conditions.ts';
+import type { Condition } from '../../api/conditions.ts';
 import { ownedByAgent } from '../../api/ownership.ts';
 import type { SnapshotConditionType, SnapshotReason } from '../../api/reasons-snapshot.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import { MAX_ANCESTORS } from '../../api/snapshot-status.ts';
 import type { SnapshotObservation } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { subvolumeStatusOf } from '../subvolume-status.ts';
+import { conditionsOf, progressVerdicts, type Verdict, type Verdicts } from '../verdicts.ts';
 import type { Refusal } from './decide.ts';
 
 /** What was read of a Snapshot on disk. */
@@ -54,7 +56,7 @@ export function statusOf(report: Report): SnapshotStatus {
     childCount: children.length,
     ...transferOf(report, previous),
     ...exportsOf(report.exports ?? previous.exports),
-    conditions: conditionsOf(report, previous.conditions ?? []),
+    conditions: conditionsFor(report, previous.conditions ?? []),
   };
   return JSON.parse(JSON.stringify(status)) as SnapshotStatus;
 }
@@ -69,12 +71,7 @@ function factsOf({ writable, committed, tree }: Seen, previous: SnapshotStatus):
     uuid,
     parentUUID,
     receivedUUID,
-    path: pathOf(found.path, tree.path),
-    mount: {
-      device: tree.device,
-      fsType: 'btrfs',
-      options: [`subvolid=${id}`, ...(committed === undefined ? [] : ['ro'])],
-    },
+    ...subvolumeStatusOf(found, tree, committed === undefined ? 'ReadWrite' : 'ReadOnly'),
   };
 }
 
@@ -94,45 +91,27 @@ function exportsOf(exports: Report['exports']): Pick<SnapshotStatus, 'exports'> 
   return exports === undefined || exports.length === 0 ? {} : { exports: [...exports] };
 }
 
-/** A path from the top of the filesystem, below the operator's tree, as it is on the node. */
-function pathOf(fromTop: string, treePath: string): string {
-  return `${treePath}/${fromTop.slice(fromTop.indexOf('/') + 1)}`;
-}
-
 function ancestorsOf({ metadata, status }: Snapshot): string[] {
   return [metadata.name, ...(status.ancestors ?? [])].slice(0, MAX_ANCESTORS);
 }
 
-type Verdict = readonly [status: Condition['status'], reason: SnapshotReason, message: string];
+type SnapshotVerdict = Verdict<SnapshotReason>;
 
-function conditionsOf(report: Report, previous: readonly Condition[]): Condition[] {
+function conditionsFor(report: Report, previous: readonly Condition[]): Condition[] {
   const { snapshot, now, refusal, exportRefusal } = report;
-  const trouble = refusal ?? exportRefusal;
-  const verdicts: readonly (readonly [SnapshotConditionType, Verdict | 'as before' | undefined])[] = [
+  const verdicts: Verdicts<SnapshotConditionType, SnapshotReason> = [
     ['Ready', readyOf(report)],
     ['Committed', report.seen === undefined ? 'as before' : committedOf(report.seen)],
     ['HasChildren', hasChildrenOf(report)],
     ['InUse', refusal?.reason === 'InUse' ? ['True', 'InUse', refusal.message] : undefined],
     ['NestedSubvolumes', nestedOf(report)],
     ['Exported', exportedOf(report)],
-    ['Reconciling', trouble?.mendedBy === 'time' ? ['True', trouble.reason, trouble.message] : undefined],
-    ['Stalled', trouble?.mendedBy === 'person' ? ['True', trouble.reason, trouble.message] : undefined],
+    ...progressVerdicts(refusal ?? exportRefusal),
   ];
-  return verdicts.flatMap(([type, verdict]) => {
-    const before = findCondition(previous, type);
-    if (verdict === 'as before') return before ?? [];
-    if (verdict === undefined) return [];
-    const [status, reason, message] = verdict;
-    const observedGeneration = snapshot.metadata.generation ?? 0;
-    return setCondition(
-      before === undefined ? [] : [before],
-      { type, status, reason, message, observedGeneration },
-      now,
-    );
-  });
+  return conditionsOf(verdicts, { previous, generation: snapshot.metadata.generation, now });
 }
 
-function readyOf({ snapshot, seen, refusal }: Report): Verdict {
+function readyOf({ snapshot, seen, refusal }: Report): SnapshotVerdict {
   if (refusal !== undefined) return ['False', refusal.reason, refusal.message];
   if (seen?.committed !== undefined) return ['True', 'Ready', 'committed: read-only for ever'];
   if (seen?.writable === undefined) return ['False', 'Creating', 'the subvolume is being made'];
@@ -140,17 +119,17 @@ function readyOf({ snapshot, seen, refusal }: Report): Verdict {
   return ['True', 'Ready', 'writable; set spec.access to ReadOnly to commit it'];
 }
 
-function committedOf({ committed, writable }: Seen): Verdict | undefined {
+function committedOf({ committed, writable }: Seen): SnapshotVerdict | undefined {
   if (committed !== undefined) return ['True', 'Committed', 'read-only for ever; may be a parent'];
   return writable === undefined ? undefined : ['False', 'Writable', 'still writable'];
 }
 
-function hasChildrenOf({ children }: Report): Verdict | undefined {
+function hasChildrenOf({ children }: Report): SnapshotVerdict | undefined {
   if (children.length === 0) return undefined;
   return ['True', 'HasChildren', namesOf(children)];
 }
 
-function nestedOf({ nested }: Report): Verdict | 'as before' | undefined {
+function nestedOf({ nested }: Report): SnapshotVerdict | 'as before' | undefined {
   if (nested === undefined) return 'as before';
   if (!nested) return undefined;
   return [
@@ -160,7 +139,7 @@ function nestedOf({ nested }: Report): Verdict | 'as before' | undefined {
   ];
 }
 
-function exportedOf({ snapshot, exports, exportRefusal }: Report): Verdict | undefined {
+function exportedOf({ snapshot, exports, exportRefusal }: Report): SnapshotVerdict | undefined {
   const wanted = snapshot.spec.exports ?? [];
   if (wanted.length === 0) return undefined;
   if (exportRefusal !== undefined) return ['False', exportRefusal.reason, exportRefusal.message];
@@ -172,38 +151,23 @@ function exportedOf({ snapshot, exports, exportRefusal }: Report): Verdict | und
 /** Status of an object that is being deleted. */
 export function removalStatusOf(
   snapshot: Snapshot,
-  [status, reason, message]: Verdict,
+  [status, reason, message]: SnapshotVerdict,
   children: readonly Snapshot[],
   now: Date,
 ): SnapshotStatus {
-  const observedGeneration = snapshot.metadata.generation ?? 0;
+  const { generation } = snapshot.metadata;
   const previous = ownedByAgent(snapshot.status);
-  const kept = (previous.conditions ?? []).filter(
-    ({ type }) => !['HasChildren', 'InUse', 'Reconciling', 'Stalled'].includes(type),
-  );
-  const update = (type: SnapshotConditionType, verdict: Verdict) => ({
-    type,
-    status: verdict[0],
-    reason: verdict[1],
-    message: verdict[2],
-    observedGeneration,
-  });
-  const updates = [
-    update('Removed', [status, reason, message]),
-    ...(reason === 'HasChildren' ? [update('HasChildren', ['True', 'HasChildren', namesOf(children)])] : []),
-    ...(reason === 'InUse' ? [update('InUse', ['True', 'InUse', message])] : []),
+  const verdicts: Verdicts<SnapshotConditionType, SnapshotReason> = [
+    ['Ready', 'as before'],
+    ['Committed', 'as before'],
+    ['NestedSubvolumes', 'as before'],
+    ['Exported', 'as before'],
+    ['Removed', [status, reason, message]],
+    ['HasChildren', reason === 'HasChildren' ? ['True', 'HasChildren', namesOf(children)] : undefined],
+    ['InUse', reason === 'InUse' ? ['True', 'InUse', message] : undefined],
   ];
-  const conditions = updates.reduce(
-    (list, entry) => setCondition(mergedWith(list, previous.conditions ?? [], entry.type), entry, now),
-    kept,
-  );
-  return { ...previous, observedGeneration, childCount: children.length, conditions };
-}
-
-/** The time of its last change stays with a condition that is written again. */
-function mergedWith(list: Condition[], previous: readonly Condition[], type: string): Condition[] {
-  const before = findCondition(previous, type);
-  return before === undefined || findCondition(list, type) !== undefined ? list : [...list, before];
+  const conditions = conditionsOf(verdicts, { previous: previous.conditions, generation, now });
+  return { ...previous, observedGeneration: generation, childCount: children.length, conditions };
 }
 
 export function namesOf(snapshots: readonly Snapshot[]): string {
