@@ -82,7 +82,10 @@ async function exportOnce({ storage }: Store, uid: string): Promise<void> {
 /** What these do not change can not be half done. */
 const READING = /^(losetup --list|btrfs subvolume (list|show)|blkid)/;
 
-/** Strikes at each command of `work` that changes something in turn, and lets `check` look at what was left and then at what the next run makes of it. */
+/**
+ * Strikes at each command of `work` that changes something in turn, and lets `round` look at what was left and then at what the next
+ * run makes of it. One that fails after its work (`after`) does so at every other command: the rest is as in `before` the next.
+ */
 async function strikeEach(
   shims: Shims,
   work: () => Promise<void>,
@@ -92,7 +95,8 @@ async function strikeEach(
   shims.heal();
   await work();
   const changing = [...shims.ran().entries()].filter(([, command]) => !READING.test(command));
-  for (const [index] of changing) {
+  const struck = fault === 'before' ? changing : changing.filter((_, position) => position % 2 === 0);
+  for (const [index] of struck) {
     await round((nth) => (fault === 'before' ? shims.dieAt(nth) : shims.fail('.', { fault, nth })), index + 1);
   }
   return changing.length;
