@@ -51,8 +51,7 @@ async function commandsOfLife(volume: string, spec: Record<string, unknown>, fil
   return [
     await commandsOf(create, name),
     await commandsOf(commit, name),
-    // The volume is looked at once more when one of its Snapshots has gone.
-    await commandsOf(() => snapshots.remove(name), volume),
+    await commandsOf(() => snapshots.remove(name), name),
   ];
 }
 
