@@ -1,10 +1,14 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { createStreamValidator, strictStreamLimits } from '../../src/storage/streams/validate-stream.ts';
 import { rawCreate, rawRemove } from './raw.ts';
-import { compare, heading, names } from './table.ts';
+import { compare, heading, names, row } from './table.ts';
 import { Times } from './times.ts';
 import type { Users } from './user.ts';
 
@@ -85,6 +89,7 @@ async function benchTransfers(
   await times.raw.of('full', () => rawTransfer([path.join(from, 'full')], to));
   await times.ours.of('full', () => receive(snapshots, 'full', 'target'));
   compare(`transfer ${TRANSFER_MIB} MiB to another node`, times.raw.median('full'), times.ours.median('full'));
+  await benchValidator(path.join(from, 'full'), times);
   await times.ours.of('local', () => receive(snapshots, 'full', 'beside'));
   compare(
     `transfer ${TRANSFER_MIB} MiB to another volume of the node`,
@@ -99,6 +104,26 @@ async function benchTransfers(
   await times.raw.of('next', () => rawTransfer(['-p', path.join(from, 'full'), path.join(from, 'next')], to));
   await times.ours.of('next', () => receive(snapshots, 'next', 'target'));
   compare('transfer a small increment to another node', times.raw.median('next'), times.ours.median('next'));
+}
+
+/** What the validator of streams from outside costs, beside reading the same stream from the disk. */
+async function benchValidator(
+  snapshotPath: string,
+  times: { readonly raw: Times; readonly ours: Times },
+): Promise<void> {
+  const streamPath = `${path.dirname(snapshotPath)}.stream`;
+  await exec('btrfs', ['send', '--quiet', '-f', streamPath, snapshotPath]);
+  await times.raw.of('stream', () => exec('dd', [`if=${streamPath}`, 'of=/dev/null', 'bs=1M', 'iflag=direct']));
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const chunks = { highWaterMark: 2 ** 20 };
+  await times.ours.of('stream', () =>
+    pipeline(createReadStream(streamPath, chunks), createStreamValidator(strictStreamLimits), nowhere),
+  );
+  await rm(streamPath);
+  const [rawMs, oursMs] = [times.raw.median('stream'), times.ours.median('stream')];
+  compare(`validate ${TRANSFER_MIB} MiB of stream (raw: read it from disk)`, rawMs, oursMs);
+  const rate = (ms: number) => `${((TRANSFER_MIB * 1000) / ms).toFixed(0)} MiB/s`;
+  row('  that is', rate(rawMs), rate(oursMs));
 }
 
 /** `btrfs send | btrfs receive`, as an administrator would type it. */

@@ -1,5 +1,5 @@
 /** The lines of the performance tables. */
-function row(what: string, ...cells: readonly string[]): void {
+export function row(what: string, ...cells: readonly string[]): void {
   console.log(what.padEnd(56) + cells.map((cell) => cell.padStart(12)).join(''));
 }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Coverage, describeCoverage, strikeEveryBoundary } from '../crash/boundaries.ts';
 import { CrashSnapshots } from '../crash/crash-snapshots.ts';
 import type { Fault } from '../crash/shims.ts';
-import { localTrips, transferTrips } from '../crash/snapshot-trips.ts';
+import { exportTrips, localTrips, transferTrips } from '../crash/snapshot-trips.ts';
 import { startSupervisedAgent } from '../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../integration/lab.ts';
 
@@ -19,6 +19,7 @@ describe.concurrent('D6 D8 D13 Snapshot: nothing is lost or left', () => {
   const groups = [
     { what: 'local', trips: localTrips },
     { what: 'transfer', trips: transferTrips },
+    { what: 'export', trips: exportTrips },
   ];
   const cases = FAULTS.flatMap((fault) => groups.map((group) => ({ fault, ...group })));
 

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import path from 'node:path';
 import { expect } from 'vitest';
 import { findCondition, isTrue } from '../../src/api/conditions.ts';
 import type { Snapshot } from '../../src/api/snapshot.ts';
@@ -73,6 +74,15 @@ export class CrashSnapshots implements Subject {
     await this.#kit.change(this.#nameOf(name), { access: 'ReadOnly' });
   }
 
+  /** The streams that are wanted of it, by their names; incremental on `base` where the name says so. */
+  async export(name: string, ...streams: readonly ('full' | 'incremental')[]): Promise<void> {
+    const exports = streams.map((stream) => ({
+      name: stream,
+      ...(stream === 'full' ? {} : { parentRef: { name: this.#nameOf('base') } }),
+    }));
+    await this.#kit.change(this.#nameOf(name), { exports });
+  }
+
   async delete(name: string): Promise<void> {
     await this.#kit.client.delete(`default/${this.#nameOf(name)}`);
     this.#expected.delete(name);
@@ -115,6 +125,7 @@ export class CrashSnapshots implements Subject {
       if (snapshot !== undefined) expect(await manifestOf(pathOf(snapshot)), `content of ${name}`).toBe(manifest);
     }
     await waitFor(() => transfersOf(this.agent.rootPath).length === 0, { what: 'end of all sends and receives' });
+    expectExportsToMatch(this.agent.rootPath, snapshots);
   }
 
   #nameOf(name: string): string {
@@ -122,10 +133,24 @@ export class CrashSnapshots implements Subject {
   }
 }
 
-function isCarriedOut({ metadata, status }: Snapshot): boolean {
+/** The files below exports/ are those that the statuses tell of, byte for byte. */
+function expectExportsToMatch(rootPath: string, snapshots: readonly Snapshot[]): void {
+  const told = snapshots.flatMap(({ status }) => status.exports ?? []);
+  const lines = (file: string, ...args: readonly string[]) =>
+    execFileSync(file, args, { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line !== '')
+      .toSorted();
+  const exportsPath = path.join(rootPath, 'exports');
+  expect(lines('find', exportsPath, '-type', 'f')).toEqual(told.map(({ file }) => file).toSorted());
+  for (const { file, sha256 } of told) expect(lines('sha256sum', '--', file)).toEqual([`${sha256}  ${file}`]);
+}
+
+function isCarriedOut({ metadata, spec, status }: Snapshot): boolean {
   return (
     status.observedGeneration === metadata.generation &&
     isTrue(status.conditions, 'Ready') &&
+    (status.exports ?? []).length === (spec.exports ?? []).length &&
     findCondition(status.conditions, 'Reconciling') === undefined
   );
 }

@@ -108,3 +108,18 @@ export const transferTrips: readonly SnapshotTrip[] = [
     ],
   },
 ];
+
+/** Send streams of a committed child, written and taken away again. */
+export const exportTrips: readonly SnapshotTrip[] = [
+  {
+    name: 'exports',
+    async prepare(snapshots) {
+      await snapshots.create('exported', 'here', 'base', {});
+      await snapshots.expectConvergence();
+    },
+    turns: [
+      { name: 'export', change: (snapshots) => snapshots.export('exported', 'full', 'incremental') },
+      { name: 'remove exports', change: (snapshots) => snapshots.export('exported') },
+    ],
+  },
+];
