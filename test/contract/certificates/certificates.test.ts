@@ -114,10 +114,13 @@ describe('startCertificates', () => {
   });
 
   it('makes the ConfigMap again', async () => {
-    installation.startSigner({ authorityMs: 10_000 });
-    const before = await waitFor(bundle, { what: 'bundle' });
+    installation.startSigner({ authorityMs: 20_000 });
+    const written = async () => (await bundle()) || undefined;
+    const before = await waitFor(written, { what: 'bundle' });
     await installation.configMaps.delete(CA_KEY);
-    expect(await waitFor(bundle, { what: 'bundle' })).toBe(before);
+    const after = await waitFor(written, { what: 'bundle' });
+    // The next authority may have come meanwhile.
+    expect(pemBlocks('CERTIFICATE', after)).toEqual(expect.arrayContaining(pemBlocks('CERTIFICATE', before).slice(-1)));
   });
 
   it('leaves a Secret alone that it can not read', async () => {
