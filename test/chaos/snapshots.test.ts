@@ -35,6 +35,10 @@ describe.concurrent('D6 D8 D13 Snapshot: nothing is lost or left', () => {
     }
     await agent.stop();
     console.log(coverage.map(describeCoverage).join('\n'));
-    for (const { struck, turn } of coverage) expect(struck, turn.name).not.toEqual([]);
+    for (const { struck, turn, commands } of coverage) {
+      // Who only reads is not lied to.
+      const isStruck = fault !== 'lie' || commands.some(({ kind }) => kind === 'changing');
+      if (isStruck) expect(struck, turn.name).not.toEqual([]);
+    }
   });
 });
