@@ -87,12 +87,14 @@ export async function makeWritable(run: Run, path: string): Promise<void> {
 
 /**
  * The space of all subvolumes that are deleted now is free again, or the time is over: one that a process has files open in
- * waits for that. The caller has woken the cleaner by a sync.
+ * waits for that. The caller has woken the cleaner by a sync. False if the time was over.
  */
-export async function waitForCleaner(run: Run, path: string, timeoutMs: number): Promise<void> {
+export async function waitForCleaner(run: Run, path: string, timeoutMs: number): Promise<boolean> {
   try {
     await run({ file: 'btrfs', args: ['subvolume', 'sync', '--', path], timeoutMs });
+    return true;
   } catch (error) {
-    if (!(error instanceof CommandError && error.failure.timedOut)) throw error;
+    if (error instanceof CommandError && error.failure.timedOut) return false;
+    throw error;
   }
 }
