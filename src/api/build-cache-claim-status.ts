@@ -4,7 +4,7 @@ import { subvolumeMount } from './mount.ts';
 import { nodeNameStays, observedGeneration, PATH_MAX, placedNodeName } from './placed-status.ts';
 import { rules, text, wholeNumber } from './schema.ts';
 
-export const releaseOutcomes = ['Published', 'Superseded', 'Unchanged', 'Discarded'] as const;
+const releaseOutcomes = ['Published', 'Superseded', 'Unchanged', 'Discarded'] as const;
 
 export const BuildCacheClaimStatus = z
   .object({

@@ -3,7 +3,7 @@ import { owner } from './owner.ts';
 import { reference } from './reference.ts';
 import { type CelRule, rules, text, wholeNumber } from './schema.ts';
 
-export const MAX_GENERATIONS = 100;
+const MAX_GENERATIONS = 100;
 
 const immutable: CelRule = {
   rule: 'self == oldSelf',

@@ -75,7 +75,7 @@ export const buildCacheReasons = {
 } as const satisfies TermTable;
 
 /** Why a release had its outcome: status.reason of a BuildCacheClaim. */
-export const releaseReasons = {
+const releaseReasons = {
   Published: term('The clone is a generation of its cache now.'),
   NewerGeneration: term('Another claim had published since this one started (publishPolicy FirstWriterWins).'),
   Unchanged: term('The clone is as it was when it was made.'),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fillNames } from '../builders/fills.ts';
-import { chaosSeed } from '../crash/random.ts';
+import { chaosSeed } from '../crash/chaos-seed.ts';
 import { compactFill, MiB, type Outcome, SMALLEST } from '../integration/compact-filesystem.ts';
 
 const FILLS = 20;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeCoverage, strikeEveryBoundary } from '../crash/boundaries.ts';
+import { chaosSeed } from '../crash/chaos-seed.ts';
 import { CrashVolume } from '../crash/crash-volume.ts';
-import { chaosSeed } from '../crash/random.ts';
 import { liveAtRandom } from '../crash/random-life.ts';
 import { roundTrips } from '../crash/round-trips.ts';
 import type { Fault } from '../crash/shims.ts';

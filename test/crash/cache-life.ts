@@ -3,11 +3,11 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { BuildCacheClaim } from '../../src/api/build-cache-claim.ts';
+import { randomOf } from '../builders/random.ts';
 import { waitFor } from '../cluster/wait-for.ts';
 import { type CacheKit, cacheKit, cloneOf } from '../integration/caches/kit.ts';
 import type { Lab } from '../integration/lab.ts';
 import { areasOf } from '../integration/snapshots/on-disk.ts';
-import { createRandom } from './random.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
 export interface CacheLifeOptions {
@@ -39,7 +39,7 @@ const LONGEST_LIFE_MS = 4_000;
  */
 export async function liveWithCache(lab: Lab, agent: SupervisedAgent, options: CacheLifeOptions): Promise<void> {
   const kit = cacheKit(lab);
-  const random = createRandom(options.seed);
+  const random = randomOf(options.seed);
   const volumeName = `${agent.nodeName}-vol`;
   const cacheName = `${agent.nodeName}-cache`;
   await lab.createVolume(volumeName, { nodeName: agent.nodeName, size: '2Gi' });
@@ -54,7 +54,7 @@ export async function liveWithCache(lab: Lab, agent: SupervisedAgent, options: C
     const work = async () => {
       for (let number = numbers.shift(); number !== undefined; number = numbers.shift()) {
         // What a job does depends on its number only, whenever it runs.
-        const ofJob = createRandom(options.seed + number + 1);
+        const ofJob = randomOf(options.seed + number + 1);
         stories.push(await runJob(kit, cacheName, `${agent.nodeName}-job-${number}`, ofJob));
       }
     };

@@ -1,8 +1,8 @@
 import { isAlreadyExists } from '../../src/kube/errors.ts';
+import { randomOf } from '../builders/random.ts';
 import type { Lab } from '../integration/lab.ts';
 import { expectConvergence } from './convergence.ts';
 import { CrashVolume } from './crash-volume.ts';
-import { createRandom } from './random.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
 export interface RandomLifeOptions {
@@ -21,7 +21,7 @@ const NAMES = ['one', 'two', 'three'];
  * time to time everything has to be as the objects say. What is done depends on the seed only, when it meets what does not.
  */
 export async function liveAtRandom(lab: Lab, agent: SupervisedAgent, options: RandomLifeOptions): Promise<void> {
-  const random = createRandom(options.seed);
+  const random = randomOf(options.seed);
   const volumes = NAMES.map((name) => new CrashVolume(lab, agent, `${agent.nodeName}-${name}`));
   const history: string[] = [];
   try {

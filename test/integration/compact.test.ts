@@ -8,7 +8,7 @@ import { observeSpace } from '../../src/host/space-info.ts';
 import { compactFilesystem, spaceNeeded } from '../../src/storage/compact.ts';
 import { liveAllocation, observeLayout } from '../../src/storage/compact-observe.ts';
 import { createMore, fillNames } from '../builders/fills.ts';
-import { chaosSeed } from '../crash/random.ts';
+import { chaosSeed } from '../crash/chaos-seed.ts';
 import { compactFill, type Filesystem, MiB, mountFilesystem, SMALLEST } from './compact-filesystem.ts';
 import { sh } from './recovery/host-view.ts';
 import { writeFiles } from './volumes/files.ts';

@@ -28,7 +28,7 @@ export async function withClaimTree<T>(
  * Which volume the clone is in when the cache was removed by force: it is looked for, since no status is believed (rule 15). Throws
  * `not-ready` if it may be in one that can't be looked into.
  */
-export async function findVolume(
+async function findVolume(
   { storage, volumes }: ClaimReconcilerOptions,
   { metadata }: BuildCacheClaim,
 ): Promise<LoopbackVolume | undefined> {

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { StorageError } from '../errors.ts';
 import { treeLayout } from '../layout.ts';
 import { RECORD_NAME, type Tree } from '../tree.ts';
 
@@ -12,7 +11,7 @@ const identity = {
 };
 
 /** What the volume remembers of a BuildCache. */
-export const cacheRecordSchema = z.object({
+const cacheRecordSchema = z.object({
   kind: z.literal('BuildCache'),
   ...identity,
   /** The value of spec.resetToken that `firstGeneration` was started for. */
@@ -37,7 +36,7 @@ export type CacheRecord = z.infer<typeof cacheRecordSchema>;
 export type GenerationOrigin = CacheRecord['made'][string];
 
 /** What the volume remembers of a BuildCacheClaim; there once its clone may be used. */
-export const claimRecordSchema = z.object({
+const claimRecordSchema = z.object({
   kind: z.literal('BuildCacheClaim'),
   ...identity,
   cacheUid: z.string(),
@@ -74,10 +73,4 @@ function parseRecord<T extends { readonly uid: string }>(
   } catch {
     return 'damaged';
   }
-}
-
-export function damagedRecord(path: string): StorageError {
-  return new StorageError('damaged', `the record ${path} in the volume can't be read; put back a copy of it`, {
-    reason: 'RecordDamaged',
-  });
 }

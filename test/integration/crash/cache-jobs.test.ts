@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { liveWithCache } from '../../crash/cache-life.ts';
-import { chaosSeed } from '../../crash/random.ts';
+import { chaosSeed } from '../../crash/chaos-seed.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../lab.ts';
 

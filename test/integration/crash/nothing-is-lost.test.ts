@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { chaosSeed } from '../../crash/chaos-seed.ts';
 import { expectConvergence } from '../../crash/convergence.ts';
 import { CrashVolume } from '../../crash/crash-volume.ts';
 import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { halfDone } from '../../crash/half-done.ts';
-import { chaosSeed } from '../../crash/random.ts';
 import { liveAtRandom } from '../../crash/random-life.ts';
 import { roundTrips } from '../../crash/round-trips.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';

@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { aliasParent, copyOfParent } from '../../../../src/storage/streams/alias-parent.ts';
 import { chunksOf } from '../../../builders/chunks.ts';
-import { randomOf } from '../../../builders/fills.ts';
+import { randomOf } from '../../../builders/random.ts';
 import {
   command,
   commandsOf,

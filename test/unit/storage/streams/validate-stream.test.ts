@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../../../src/storage/streams/crc32c.ts';
-import { randomOf } from '../../../builders/fills.ts';
+import { randomOf } from '../../../builders/random.ts';
 import {
   command,
   end,
