@@ -1,18 +1,40 @@
 #!/usr/bin/env bash
-# Prints the directory that holds etcd, kube-apiserver and kubectl, after building what is missing.
+# Prints the directory that holds the programs of others that we run, after building those that are missing.
+#
+#   tools/assets.sh [SET]    demo: etcd, kube-apiserver, kubectl (the default)
+#                            test: these, Helm 4 (helm), Helm 3 (helm3) and promtool
+#                            e2e:  these, and all that a node of a cluster needs
 #
 # $KUBEBUILDER_ASSETS is that directory when it is set and complete. Otherwise it is in the user's cache, named after the
 # pins: the versions are those of tools/*/go.mod, and nothing else says them. Safe to run several times at once.
 set -euo pipefail
 
-programs=(etcd kube-apiserver kubectl)
 tools=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 
 say() { echo "tools: $*" >&2; }
 
-is_complete() { # directory
+programs=(etcd kube-apiserver kubectl)
+case ${1:-demo} in
+demo) minutes=5 ;;
+test)
+  programs+=(helm helm3 promtool)
+  minutes=10
+  ;;
+e2e)
+  programs+=(helm helm3 promtool kube-controller-manager kube-scheduler kubelet kube-proxy)
+  programs+=(containerd containerd-shim-runc-v2 ctr runc)
+  minutes=14
+  ;;
+*)
+  say "unknown set \"$1\": give one of demo, test, e2e"
+  exit 2
+  ;;
+esac
+
+# The programs that are not in a directory.
+missing_in() { # directory
   local program
-  for program in "${programs[@]}"; do [[ -x $1/$program ]] || return 1; done
+  for program in "${programs[@]}"; do [[ -x $1/$program ]] || echo "$program"; done
 }
 
 pinned_version() { # module directory, Go module
@@ -21,18 +43,34 @@ pinned_version() { # module directory, Go module
 
 # Only what these modules pin: whatever the environment says of workspaces, vendoring or other flags would change the build.
 build() { # module directory, then arguments of go build
-  (cd "$tools/$1" && CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly go build -trimpath "${@:2}" 9>&-)
+  (cd "$tools/$1" && CGO_ENABLED=${CGO_ENABLED:-0} GOWORK=off GOFLAGS=-mod=readonly go build -trimpath "${@:2}" 9>&-)
 }
 
-build_all() { # directory
-  local version
+kubernetes_flags() {
+  local version package=k8s.io/component-base/version major minor
   version=$(pinned_version kubernetes k8s.io/kubernetes)
-  build etcd -o "$1/etcd" -ldflags '-s -w' go.etcd.io/etcd/server/v3
-  local package=k8s.io/component-base/version major minor
   IFS=. read -r major minor _ <<<"${version#v}"
-  build kubernetes -o "$1/" \
-    -ldflags "-s -w -X $package.gitVersion=$version -X $package.gitMajor=$major -X $package.gitMinor=$minor" \
-    k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl
+  echo "-s -w -X $package.gitVersion=$version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
+}
+
+build_program() { # program, file to write
+  local containerd=github.com/containerd/containerd/v2
+  case $1 in
+  etcd) build etcd -o "$2" -ldflags '-s -w' go.etcd.io/etcd/server/v3 ;;
+  kube*) build kubernetes -o "$2" -ldflags "$(kubernetes_flags)" "k8s.io/kubernetes/cmd/$1" ;;
+  helm) build helm -o "$2" -ldflags '-s -w' helm.sh/helm/v4/cmd/helm ;;
+  helm3) build helm3 -o "$2" -ldflags '-s -w' helm.sh/helm/v3/cmd/helm ;;
+  promtool) build prometheus -o "$2" -ldflags '-s -w' github.com/prometheus/prometheus/cmd/promtool ;;
+  containerd | containerd-shim-runc-v2 | ctr)
+    build containerd -o "$2" -tags no_btrfs,no_devmapper,no_zfs \
+      -ldflags "-s -w -X $containerd/version.Version=$(pinned_version containerd $containerd)" "$containerd/cmd/$1"
+    ;;
+  # With cgo and libseccomp: without them it refuses every container that asks for a seccomp profile.
+  runc)
+    CGO_ENABLED=1 build runc -o "$2" -tags seccomp -ldflags "-s -w -X main.version=$(pinned_version runc github.com/opencontainers/runc)" \
+      github.com/opencontainers/runc
+    ;;
+  esac
 }
 
 # Waits on a pipe that nobody writes to: a sleep would outlive us and hold the pipe of whoever reads our stderr.
@@ -42,45 +80,47 @@ heartbeat() {
 }
 
 if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
-  if is_complete "$KUBEBUILDER_ASSETS"; then
+  mapfile -t missing < <(missing_in "$KUBEBUILDER_ASSETS")
+  if ((${#missing[@]} == 0)); then
     (cd -- "$KUBEBUILDER_ASSETS" && pwd)
     exit
   fi
-  say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS lacks one of ${programs[*]}; not used"
+  say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS lacks ${missing[*]}; not used"
 fi
 
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/btrfs-operator
-pins=$(cat "$tools"/{etcd,kubernetes}/go.{mod,sum} "${BASH_SOURCE[0]}" | sha256sum | cut -c1-16)
+pins=$(cat "$tools"/*/go.{mod,sum} "${BASH_SOURCE[0]}" | sha256sum | cut -c1-16)
 assets=$cache/$pins
-if is_complete "$assets"; then
+mapfile -t missing < <(missing_in "$assets")
+if ((${#missing[@]} == 0)); then
   echo "$assets"
   exit
 fi
 
 if ! command -v go >/dev/null; then
-  say "Go is needed to build ${programs[*]}: install Go 1.26 or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS"
+  say "Go is needed to build ${missing[*]}: install Go 1.26 or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS"
   exit 1
 fi
 
-mkdir -p "$cache"
+mkdir -p "$assets"
 exec 9>"$cache/lock"
 if ! flock --nonblock 9; then
   say "waiting for another build of the same programs"
   flock 9
 fi
-if ! is_complete "$assets"; then
-  say "building etcd $(pinned_version etcd go.etcd.io/etcd/server/v3), kube-apiserver and kubectl" \
-    "$(pinned_version kubernetes k8s.io/kubernetes) in $cache: once, about 5 minutes on 2 cores"
+mapfile -t missing < <(missing_in "$assets")
+if ((${#missing[@]})); then
+  say "building ${missing[*]} in $cache: once, about $minutes minutes for a whole set on 2 cores"
   rm -rf "$cache"/build.*
   build_dir=$(mktemp -d "$cache/build.XXXXXX")
   heartbeat &
   heartbeat_pid=$!
   disown
   trap 'kill $heartbeat_pid 2>/dev/null || true; rm -rf "$build_dir"' EXIT
-  build_all "$build_dir"
-  chmod 755 "$build_dir"
-  rm -rf "$assets"
-  mv -T "$build_dir" "$assets"
+  for program in "${missing[@]}"; do
+    build_program "$program" "$build_dir/$program"
+    mv -T "$build_dir/$program" "$assets/$program"
+  done
   say "built in $SECONDS s"
 fi
 echo "$assets"

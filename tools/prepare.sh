@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Makes this machine ready for `make demo` and `make test`: checks what it can't install, installs what it can.
+# Makes this machine ready for `make demo`, `make test` or `make e2e`: checks what it can't install, installs what it can.
 # Quiet when there is nothing to do; safe to repeat and to run several times at once.
+#
+#   tools/prepare.sh [demo|test|e2e]    demo by default; see tools/assets.sh
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+purpose=${1:-demo}
 
 say() { echo "prepare: $*" >&2; }
 fail() {
@@ -25,7 +29,7 @@ check_node() {
     fail "Node.js 18 or newer with npm is needed to install the rest (Debian: apt-get install nodejs npm)"
 }
 
-# command, Debian package that has it
+# command or file, Debian package that has it
 needed_commands=(
   "btrfs btrfs-progs" "mkfs.btrfs btrfs-progs"
   "mkfs.ext4 e2fsprogs" "chattr e2fsprogs"
@@ -33,12 +37,22 @@ needed_commands=(
   "findmnt util-linux" "flock util-linux" "fsfreeze util-linux" "setpriv util-linux" "unshare util-linux"
   "setfattr attr" "setfacl acl" "ps procps"
 )
+needed_for_e2e=(
+  "buildah buildah" "debootstrap debootstrap" # make the image
+  "gcc gcc" "pkg-config pkg-config" "/usr/include/seccomp.h libseccomp-dev" # build runc
+  "ip iproute2" "iptables iptables" "conntrack conntrack" "/usr/lib/cni/bridge containernetworking-plugins" # join nodes and pods
+)
+[[ $purpose != e2e ]] || needed_commands+=("${needed_for_e2e[@]}")
+
+is_there() { # command or file
+  if [[ $1 == /* ]]; then [[ -e $1 ]]; else command -v "$1" >/dev/null; fi
+}
 
 install_packages() {
   local packages=() entry command package
   for entry in "${needed_commands[@]}"; do
     read -r command package <<<"$entry"
-    command -v "$command" >/dev/null || packages+=("$package")
+    is_there "$command" || packages+=("$package")
   done
   ((${#packages[@]})) || return 0
   mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
@@ -83,4 +97,4 @@ exec 8<package-lock.json
 flock 8
 install_modules 8<&-
 exec 8<&-
-tools/assets.sh >/dev/null
+tools/assets.sh "$purpose" >/dev/null

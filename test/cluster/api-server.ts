@@ -12,7 +12,14 @@ export interface ApiServerOptions {
   /** Part of the HTTP/2 requests that the API server answers with a GOAWAY; at most 0.02. */
   readonly goawayChance?: number;
   readonly apiServerArgs?: readonly string[];
+  /**
+   * Address that nodes reach the API server at. With it there are kubelets and a controller manager: kubelets may do what the
+   * Node authorizer lets them, and pods need a ServiceAccount. Default: 127.0.0.1, and neither.
+   */
+  readonly nodesAddress?: string;
 }
+
+const LOOPBACK = '127.0.0.1';
 
 /** A kube-apiserver that is ready. */
 export interface RunningApiServer {
@@ -28,7 +35,7 @@ export async function startApiServerOnFreePort(
 ): Promise<RunningApiServer> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startApiServer(options, dir, token, await findFreePort());
+      return await startApiServer(options, dir, token, await findFreePort(options.nodesAddress ?? LOOPBACK));
     } catch (error) {
       // Another process may take the port between our look and the API server's.
       if (attempt === 3 || !String(error).includes('address already in use')) throw error;
@@ -51,7 +58,7 @@ export async function startApiServer(
     logPath: path.join(dir, 'kube-apiserver.log'),
   });
   try {
-    const access = await waitFor(() => readyAccess(dir, token, port), {
+    const access = await waitFor(() => readyAccess(options, dir, token, port), {
       what: 'ready kube-apiserver',
       timeoutMs: 60_000,
       everyMs: 50,
@@ -67,9 +74,14 @@ export async function startApiServer(
 }
 
 /** How to reach the API server once it is ready; the certificate file that it makes at its first start is its own CA. */
-async function readyAccess(dir: string, token: string, port: number): Promise<ApiAccess | undefined> {
+async function readyAccess(
+  { nodesAddress = LOOPBACK }: ApiServerOptions,
+  dir: string,
+  token: string,
+  port: number,
+): Promise<ApiAccess | undefined> {
   const caPem = await readFile(path.join(dir, 'certificates/apiserver.crt'), 'utf8');
-  const access = { url: `https://127.0.0.1:${port}`, caPem, token };
+  const access = { url: `https://${nodesAddress}:${port}`, caPem, token };
   if ((await callApi(access, '/readyz', { timeoutMs: 2000 })).status !== 200) return undefined;
   const namespace = await callApi(access, '/api/v1/namespaces/default', { timeoutMs: 2000 });
   return namespace.status === 200 ? access : undefined;
@@ -79,30 +91,45 @@ function apiServerArgs(options: ApiServerOptions, dir: string, port: number): st
   return [
     `--etcd-servers=unix://${dir}/etcd.sock`,
     `--secure-port=${port}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
-    '--endpoint-reconciler-type=none',
+    ...reachArgs(options),
     `--cert-dir=${dir}/certificates`,
-    '--authorization-mode=RBAC',
     `--token-auth-file=${dir}/tokens.csv`,
     '--service-account-issuer=https://kubernetes.default.svc',
     `--service-account-signing-key-file=${dir}/service-accounts.pem`,
     `--service-account-key-file=${dir}/service-accounts.pem`,
     '--service-cluster-ip-range=10.0.0.0/24',
-    // Nothing makes the default ServiceAccounts here, and without one this plugin refuses every pod.
-    '--disable-admission-plugins=ServiceAccount',
     '--allow-privileged=true',
     ...(options.goawayChance === undefined ? [] : [`--goaway-chance=${options.goawayChance}`]),
     ...(options.apiServerArgs ?? []),
   ];
 }
 
-async function findFreePort(): Promise<number> {
+function reachArgs({ nodesAddress }: ApiServerOptions): string[] {
+  if (nodesAddress !== undefined)
+    return [
+      `--bind-address=${nodesAddress}`,
+      `--advertise-address=${nodesAddress}`,
+      '--authorization-mode=Node,RBAC',
+      '--enable-admission-plugins=NodeRestriction',
+      // Nothing resolves the names of nodes.
+      '--kubelet-preferred-address-types=InternalIP',
+    ];
+  return [
+    `--bind-address=${LOOPBACK}`,
+    `--advertise-address=${LOOPBACK}`,
+    '--endpoint-reconciler-type=none',
+    '--authorization-mode=RBAC',
+    // Nothing makes the default ServiceAccounts here, and without one this plugin refuses every pod.
+    '--disable-admission-plugins=ServiceAccount',
+  ];
+}
+
+async function findFreePort(host: string): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, host, resolve));
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no free port on 127.0.0.1');
+  if (address === null || typeof address === 'string') throw new Error(`no free port on ${host}`);
   return address.port;
 }
 

@@ -14,6 +14,13 @@ import { waitFor } from './wait-for.ts';
 export interface ControlPlaneOptions extends ApiServerOptions {
   /** Data, certificates, logs and the kubeconfig go here and stay after the stop; a temporary directory if absent. */
   readonly dir?: string;
+  /** Users besides the administrator. */
+  readonly users?: readonly User[];
+}
+
+export interface User {
+  readonly name: string;
+  readonly group: string;
 }
 
 export interface ControlPlane extends ApiAccess, AsyncDisposable {
@@ -21,6 +28,8 @@ export interface ControlPlane extends ApiAccess, AsyncDisposable {
   /** The kubeconfig of an administrator (group system:masters). */
   readonly kubeconfigPath: string;
   readonly kubectl: Kubectl;
+  /** Path of a kubeconfig of one of the `users`. */
+  kubeconfigPathOf(user: string): string;
   /** Applies the files or directories, and waits until every CustomResourceDefinition in the cluster is served. */
   applyManifests(paths: readonly string[]): Promise<void>;
   /** Kills the API server and starts it again at the same address with the same data; resolves when it is ready. */
@@ -30,6 +39,8 @@ export interface ControlPlane extends ApiAccess, AsyncDisposable {
   resumeApiServer(): void;
   stop(): Promise<void>;
 }
+
+const ADMIN: User = { name: 'admin', group: 'system:masters' };
 
 /**
  * A real etcd and kube-apiserver on the loopback interface, ready to serve; RBAC is on, service account tokens work. There
@@ -41,10 +52,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const etcd = startEtcd(options.assetsDir, dir);
   try {
-    const token = await writeCredentials(dir);
+    const tokens = await writeCredentials(dir, [ADMIN, ...(options.users ?? [])]);
+    const token = tokens.get(ADMIN.name) ?? '';
     let running = await startApiServerOnFreePort(options, dir, token);
     const kubeconfigPath = path.join(dir, 'kubeconfig');
-    await writeFile(kubeconfigPath, kubeconfigOf(running.access), { mode: 0o600 });
+    const kubeconfigPathOf = (user: string) => (user === ADMIN.name ? kubeconfigPath : `${kubeconfigPath}-${user}`);
+    for (const [user, secret] of tokens)
+      await writeFile(kubeconfigPathOf(user), kubeconfigOf({ ...running.access, token: secret }), { mode: 0o600 });
     const kubectl = createKubectl(options.assetsDir, kubeconfigPath);
     const stop = async () => {
       await Promise.all([killed(running.child), killed(etcd)]);
@@ -55,6 +69,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       dir,
       kubeconfigPath,
       kubectl,
+      kubeconfigPathOf,
       applyManifests: (paths) => applyManifests(running.access, kubectl, paths),
       async restartApiServer() {
         await killed(running.child);
@@ -99,15 +114,16 @@ function startEtcd(assetsDir: string, dir: string): Child {
   });
 }
 
-/** The administrator's token; it and the service accounts' key are in `dir` afterwards. */
-async function writeCredentials(dir: string): Promise<string> {
-  const token = randomBytes(24).toString('hex');
+/** A token for each user; they and the service accounts' key are in `dir` afterwards. */
+async function writeCredentials(dir: string, users: readonly User[]): Promise<ReadonlyMap<string, string>> {
+  const tokens = new Map(users.map(({ name }) => [name, randomBytes(24).toString('hex')]));
+  const lines = users.map(({ name, group }) => `${tokens.get(name)},${name},${name},"${group}"\n`);
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' });
-  await writeFile(path.join(dir, 'tokens.csv'), `${token},admin,admin,"system:masters"\n`, { mode: 0o600 });
+  await writeFile(path.join(dir, 'tokens.csv'), lines.join(''), { mode: 0o600 });
   await writeFile(path.join(dir, 'service-accounts.pem'), keyPem, { mode: 0o600 });
   await chmod(dir, 0o700);
-  return token;
+  return tokens;
 }
 
 interface CustomResourceDefinition {
