@@ -8,21 +8,26 @@ import { kinds } from '../src/api/kinds.ts';
 import type { TermTable } from '../src/api/reasons.ts';
 import type { CelRule } from '../src/api/schema.ts';
 import type { StructuralSchema } from '../src/api/structural.ts';
+import { CHART_CRD_DIR, CHART_DIR, chartReadme, crdTemplate } from './chart-files.ts';
+import { code, page, table } from './markdown.ts';
 
 /** Path relative to the repository → content. */
 type Files = ReadonlyMap<string, string>;
 
-const OWNED_DIRS = ['crds', 'docs/api'];
+const OWNED_DIRS = ['crds', 'docs/api', CHART_CRD_DIR];
+const ROOT = path.resolve(import.meta.dirname, '..');
 const NOTICE = 'Generated from src/api by `npm run generate`; do not edit.';
 
-/** Every file that is made from src/api: the CRDs and the API reference. */
+/** Every file that is made from src/api, the CRDs and the API reference, and what the chart has of both and of its values. */
 export function generatedFiles(): Files {
   const files = new Map<string, string>();
   for (const kind of kinds) {
     files.set(`crds/${kind.plural}.${GROUP}.yaml`, crdYaml(kind));
+    files.set(`${CHART_CRD_DIR}/${kind.plural}.yaml`, crdTemplate(crdYaml(kind)));
     files.set(`docs/api/${kebabCase(kind.kind)}.md`, referencePage(kind));
   }
   files.set('docs/api/README.md', indexPage());
+  files.set(`${CHART_DIR}/README.md`, chartReadme(ROOT));
   return files;
 }
 
@@ -80,7 +85,7 @@ function indexPage(): string {
     scope,
     schema.description ?? '',
   ]);
-  return page([
+  return page(NOTICE, [
     '# API reference',
     `Everything is in \`${API_VERSION}\`. \`kubectl get btrfs\` lists all kinds; \`kubectl explain\` knows every field.`,
     table(['Kind', 'Short name', 'Scope', 'What it is'], rows),
@@ -91,7 +96,7 @@ function indexPage(): string {
 function referencePage(kind: KindDefinition): string {
   const { spec = {}, status = {} } = openApiOf(kind).properties ?? {};
   const name = kind.shortNames[0] ?? kind.plural;
-  return page([
+  return page(NOTICE, [
     `# ${kind.kind}`,
     kind.schema.description ?? '',
     `\`${API_VERSION}\`, ${kind.scope === 'Cluster' ? 'cluster-scoped' : 'namespaced'}. Try \`kubectl get ${name} -o wide\`, \`kubectl explain ${name}.spec\`, \`kubectl wait --for=condition=Ready ${name}/NAME\`.`,
@@ -185,19 +190,6 @@ function termTable(title: string, terms: TermTable): string {
   );
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
-
-function code(text: string): string {
-  return `\`${text}\``;
-}
-
-function page(blocks: readonly string[]): string {
-  return `<!-- ${NOTICE} -->\n\n${blocks.filter((block) => block !== '').join('\n\n')}\n`;
-}
-
 function check(root: string): void {
   const stale = staleFiles(root);
   if (stale.length === 0) return;
@@ -206,7 +198,6 @@ function check(root: string): void {
 }
 
 if (import.meta.main) {
-  const root = path.resolve(import.meta.dirname, '..');
-  if (process.argv.includes('--check')) check(root);
-  else writeFiles(root);
+  if (process.argv.includes('--check')) check(ROOT);
+  else writeFiles(ROOT);
 }

@@ -1,0 +1,80 @@
+{{- define "btrfs-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* What the names of objects begin with: short enough for a component after it. */}}
+{{- define "btrfs-operator.fullname" -}}
+{{- $name := include "btrfs-operator.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that a selector may have: they never change. Takes (dict "root" $ "component" "agent"). */}}
+{{- define "btrfs-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "btrfs-operator.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Labels of an object. Takes the same; an object of no component has none in it. */}}
+{{- define "btrfs-operator.labels" -}}
+app.kubernetes.io/name: {{ include "btrfs-operator.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+app.kubernetes.io/part-of: btrfs-operator
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "btrfs-operator.controllerServiceAccount" -}}
+{{- default (printf "%s-controller" (include "btrfs-operator.fullname" .)) .Values.controller.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "btrfs-operator.agentServiceAccount" -}}
+{{- default (printf "%s-agent" (include "btrfs-operator.fullname" .)) .Values.agent.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "btrfs-operator.image" -}}
+{{- with .Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- .Values.image.repository -}}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end -}}
+{{- end -}}
+
+{{/* A flag of the operator that is On or Off. */}}
+{{- define "btrfs-operator.onOff" -}}
+{{- if . }}On{{ else }}Off{{ end -}}
+{{- end -}}
+
+{{- define "btrfs-operator.probes" -}}
+startupProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  periodSeconds: 2
+  failureThreshold: 60
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: health
+  periodSeconds: 20
+  timeoutSeconds: 10
+  failureThreshold: 3
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: health
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 2
+{{- end -}}
