@@ -56,6 +56,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if . }}On{{ else }}Off{{ end -}}
 {{- end -}}
 
+{{/* Helm knows a number as a float, which would print as 2e+10. */}}
+{{- define "btrfs-operator.quantity" -}}
+{{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
+
 {{- define "btrfs-operator.probes" -}}
 startupProbe:
   httpGet:
