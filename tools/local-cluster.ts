@@ -3,7 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type ControlPlane, startControlPlane } from '../test/cluster/control-plane.ts';
 import { runDirVariable } from '../test/cluster/host-leftovers.ts';
-import { createNodeKubeconfig } from '../test/cluster/node-identity.ts';
+import { createControllerKubeconfig, createNodeKubeconfig } from '../test/cluster/operator-identity.ts';
+import { installOperatorRoles } from '../test/cluster/operator-roles.ts';
 import { type OperatorProcess, startAgent, startController } from '../test/cluster/processes.ts';
 
 const repositoryPath = path.resolve(import.meta.dirname, '..');
@@ -48,23 +49,19 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   try {
     say('Installing the custom resource definitions of crds/');
     await controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
-    await controlPlane.kubectl(['create', 'namespace', 'btrfs-operator']);
+    const identity = { access: controlPlane, namespace: 'btrfs-operator', dir: path.join(dir, 'kubeconfigs') };
+    await controlPlane.kubectl(['create', 'namespace', identity.namespace]);
+    await installOperatorRoles(identity);
     await applyNodes(controlPlane, nodeNames);
     const logDir = path.join(dir, 'logs');
     await mkdir(logDir, { recursive: true });
-    const common = { kubeconfigPath: controlPlane.kubeconfigPath, logDir };
+    const common = { namespace: identity.namespace, logDir };
     say(`Starting the controller, and an agent for ${nodeNames.join(' and ')}`);
-    const controller = startController(common);
+    const controller = startController({ ...common, kubeconfigPath: await createControllerKubeconfig(identity) });
     operators.push(controller);
     const rootPathOf = (nodeName: string) => path.join(dir, 'nodes', nodeName);
     const startAgentOf = async (nodeName: string) => {
-      const identity = {
-        access: controlPlane,
-        namespace: 'btrfs-operator',
-        nodeName,
-        dir: path.join(dir, 'kubeconfigs'),
-      };
-      const kubeconfigPath = await createNodeKubeconfig(identity);
+      const kubeconfigPath = await createNodeKubeconfig({ ...identity, nodeName });
       return startAgent({ ...common, kubeconfigPath, nodeName, rootPath: rootPathOf(nodeName) });
     };
     const agents = await Promise.all(nodeNames.map(startAgentOf));

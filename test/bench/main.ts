@@ -7,7 +7,8 @@ import { loadKubeConfig } from '../../src/kube/config.ts';
 import { createTransport } from '../../src/kube/transport.ts';
 import { startControlPlane } from '../cluster/control-plane.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
-import { createNodeKubeconfig } from '../cluster/node-identity.ts';
+import { createControllerKubeconfig, createNodeKubeconfig } from '../cluster/operator-identity.ts';
+import { installOperatorRoles } from '../cluster/operator-roles.ts';
 import { type OperatorProcess, startAgent, startController } from '../cluster/processes.ts';
 import { benchCaches } from './caches.ts';
 import { benchSnapshots } from './snapshots.ts';
@@ -37,16 +38,22 @@ async function bench(): Promise<void> {
   const assetsDir = execFileSync(path.join(repositoryPath, 'tools/assets.sh'), { encoding: 'utf8' }).trim();
   await using cluster = await startControlPlane({ assetsDir, dir: path.join(dir, 'control-plane') });
   await cluster.applyManifests([path.join(repositoryPath, 'crds')]);
+  const identity = { access: cluster, namespace: 'default', dir };
+  await installOperatorRoles(identity);
   const common = { namespace: 'default', logDir: dir };
   const startNode = async (nodeName: string) => {
     const rootPath = path.join(dir, nodeName);
     mkdirSync(rootPath);
-    const kubeconfigPath = await createNodeKubeconfig({ access: cluster, namespace: 'default', nodeName, dir });
+    const kubeconfigPath = await createNodeKubeconfig({ ...identity, nodeName });
     const flags = ['--lease-seconds=3600', '--renew-seconds=1200'];
     return startAgent({ ...common, kubeconfigPath, nodeName, rootPath, flags });
   };
   const { kubeconfigPath } = cluster;
-  await using controller = startController({ ...common, kubeconfigPath, flags: ['--leader-election=Off'] });
+  await using controller = startController({
+    ...common,
+    kubeconfigPath: await createControllerKubeconfig(identity),
+    flags: ['--leader-election=Off'],
+  });
   await using agent = await startNode('node-a');
   await using other = await startNode('node-b');
   await Promise.all([controller.ready(), agent.ready(), other.ready()]);

@@ -6,10 +6,12 @@ import { type Condition, findCondition } from '../../src/api/conditions.ts';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
 import { createResourceClient } from '../../src/kube/resource-client.ts';
 import { podType } from '../../src/kube/resource-types.ts';
+import { createAudit } from '../cluster/audit.ts';
 import { logTail } from '../cluster/child.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
 import { createKubectl } from '../cluster/kubectl.ts';
-import { createNodeKubeconfig } from '../cluster/node-identity.ts';
+import { createControllerKubeconfig, createNodeKubeconfig } from '../cluster/operator-identity.ts';
+import { installOperatorRoles } from '../cluster/operator-roles.ts';
 import { type AgentOptions, type OperatorProcess, startAgent, startController } from '../cluster/processes.ts';
 import { startTestCluster } from './controller/cluster.ts';
 
@@ -18,20 +20,25 @@ const AGENT_FLAGS = ['--watch-interval-seconds=0.3', '--usage-interval-seconds=0
 
 /**
  * A whole installation for one file of tests: a control plane of its own, the controller as it runs in production, and as
- * many nodes (agents with a root directory each) on this machine as a test starts. Disposing of it leaves nothing behind.
+ * many nodes (agents with a root directory each) on this machine as a test starts, each with the rights that the chart gives.
+ * Disposing of it leaves nothing behind, and throws if the API server has refused one of them something.
  */
 export async function startLab() {
-  const cluster = await startTestCluster();
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'lab-')));
+  const audit = createAudit(path.join(dir, 'audit'));
+  const cluster = await startTestCluster(audit);
   const { kubeconfigPath, volumes, transport } = cluster;
-  const common = { kubeconfigPath, namespace: 'default', logDir: dir };
-  const controller = startController(common);
+  const identity = { access: cluster.controlPlane, namespace: 'default', dir: path.join(dir, 'kubeconfigs') };
+  await installOperatorRoles(identity);
+  const common = { namespace: 'default', logDir: dir };
+  const controller = startController({ ...common, kubeconfigPath: await createControllerKubeconfig(identity) });
   const agents: OperatorProcess[] = [];
 
   const volumeThat = cluster.volumeThat;
   return {
     ...cluster,
     dir,
+    audit,
     controller,
     kubectl: createKubectl(inject('assetsDir'), kubeconfigPath),
     pods: createResourceClient(transport, podType),
@@ -41,13 +48,7 @@ export async function startLab() {
       const rootPath = options.rootPath ?? path.join(dir, nodeName);
       mkdirSync(rootPath, { recursive: true });
       const flags = [...AGENT_FLAGS, ...(options.flags ?? [])];
-      const identity = {
-        access: cluster.controlPlane,
-        namespace: 'default',
-        nodeName,
-        dir: path.join(dir, 'kubeconfigs'),
-      };
-      const own = { ...common, kubeconfigPath: await createNodeKubeconfig(identity) };
+      const own = { ...common, kubeconfigPath: await createNodeKubeconfig({ ...identity, nodeName }) };
       const agent = startAgent({ ...own, nodeName, ...options, rootPath, flags });
       agents.push(agent);
       await agent.ready();
@@ -79,7 +80,9 @@ export async function startLab() {
     async [Symbol.asyncDispose](): Promise<void> {
       await Promise.all([controller, ...agents].map((operator) => operator.end(5_000)));
       await cluster[Symbol.asyncDispose]();
+      const refusals = audit.refusals();
       await removeLeftovers(dir, 'all');
+      if (refusals.length > 0) throw new Error(`the operator lacks rights:\n${refusals.slice(0, 10).join('\n')}`);
     },
   };
 }

@@ -11,7 +11,8 @@ import { createMetrics } from '../../../src/net/metrics.ts';
 import type { TlsIdentity } from '../../../src/net/transfer-tls.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
 import { startControlPlane } from '../../cluster/control-plane.ts';
-import { createNodeKubeconfig } from '../../cluster/node-identity.ts';
+import { createNodeKubeconfig } from '../../cluster/operator-identity.ts';
+import { grantEverything, installOperatorRoles } from '../../cluster/operator-roles.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 
 export const NAMESPACE = 'default';
@@ -39,11 +40,14 @@ export async function startInstallation() {
   const secrets = createResourceClient(admin, secretType);
   /** As the agent on that node. */
   const connectNode = async (nodeName: string, serviceAccount?: string) => {
-    const account = serviceAccount === undefined ? {} : { serviceAccount };
     const dir = `${controlPlane.dir}/${serviceAccount ?? 'agents'}`;
-    return connect(
-      await createNodeKubeconfig({ access: controlPlane, namespace: NAMESPACE, nodeName, dir, ...account }),
-    );
+    const identity = { access: controlPlane, namespace: NAMESPACE, nodeName, dir };
+    if (serviceAccount === undefined) {
+      await installOperatorRoles(identity);
+      return connect(await createNodeKubeconfig(identity));
+    }
+    await grantEverything(identity, serviceAccount);
+    return connect(await createNodeKubeconfig({ ...identity, serviceAccount }));
   };
   return {
     admin,

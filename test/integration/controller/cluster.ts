@@ -18,7 +18,7 @@ import { createResourceClient } from '../../../src/kube/resource-client.ts';
 import { eventType, leaseType, nodeType } from '../../../src/kube/resource-types.ts';
 import { createTransport } from '../../../src/kube/transport.ts';
 import { createLogger } from '../../../src/log.ts';
-import { startControlPlane } from '../../cluster/control-plane.ts';
+import { type ControlPlaneOptions, startControlPlane } from '../../cluster/control-plane.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 
 /** Of agents in these tests: long enough for a busy machine, short enough to wait for. */
@@ -29,8 +29,8 @@ const crdsPath = path.resolve(import.meta.dirname, '../../../crds');
  * A control plane for one file of tests, since a controller decides for all that it sees; with typed clients for what tests
  * write in the place of users and agents.
  */
-export async function startTestCluster() {
-  const controlPlane = await startControlPlane({ assetsDir: inject('assetsDir') });
+export async function startTestCluster({ apiServerArgs = [] }: Pick<ControlPlaneOptions, 'apiServerArgs'> = {}) {
+  const controlPlane = await startControlPlane({ assetsDir: inject('assetsDir'), apiServerArgs });
   await controlPlane.applyManifests([crdsPath]);
   const { kubeconfigPath } = controlPlane;
   const transport = createTransport(loadKubeConfig({ kubeconfigPath }), { userAgent: 'test' });

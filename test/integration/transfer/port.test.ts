@@ -6,7 +6,7 @@ import { loadKubeConfig } from '../../../src/kube/config.ts';
 import { createResourceClient } from '../../../src/kube/resource-client.ts';
 import { createTransport } from '../../../src/kube/transport.ts';
 import { fetchStream } from '../../../src/net/transfer-client.ts';
-import { createNodeKubeconfig } from '../../cluster/node-identity.ts';
+import { createNodeKubeconfig } from '../../cluster/operator-identity.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { type Lab, startLab } from '../lab.ts';
 
@@ -33,7 +33,7 @@ async function identityOf(nodeName: string) {
   const transport = createTransport(loadKubeConfig({ kubeconfigPath }), { userAgent: 'test' });
   try {
     const certificate = await requestCertificate({ transport, nodeName, lifetimeSeconds: 600, log: lab.log }, never);
-    const bundle = await createResourceClient(transport, configMapType).get('default/btrfs-operator-transfer-ca');
+    const bundle = await createResourceClient(lab.transport, configMapType).get('default/btrfs-operator-transfer-ca');
     return { ...certificate, caPem: bundle?.data?.['ca.crt'] ?? '' };
   } finally {
     await transport.close();
