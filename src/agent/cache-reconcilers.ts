@@ -4,7 +4,6 @@ import { agentManager } from '../api/group.ts';
 import { ownedByAgent } from '../api/ownership.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import { podType } from '../kube/resource-types.ts';
-import { createCacheMetrics } from '../net/cache-metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import { createSharedLocks } from '../storage/shared-locks.ts';
@@ -27,10 +26,9 @@ export interface CacheReconcilers {
 
 /** The loops over the BuildCaches of this node and their claims; they do nothing until a key is enqueued. */
 export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheKey: string) => void): CacheReconcilers {
-  const { config, log, metrics, transport, storage, caches, events } = parts;
+  const { config, log, metrics, cacheMetrics, transport, storage, caches, events } = parts;
   const { nodeName } = config;
   const fieldManager = agentManager(nodeName);
-  const cacheMetrics = createCacheMetrics(metrics.registry);
   const common: CachePassOptions = {
     nodeName,
     storage,

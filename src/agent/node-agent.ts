@@ -8,7 +8,9 @@ import { runLeaseRenewal } from '../kube/lease.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { AgentMetrics } from '../net/agent-metrics.ts';
+import { createCacheMetrics } from '../net/cache-metrics.ts';
 import type { Metrics } from '../net/metrics.ts';
+import { addNodeMetrics } from '../net/node-metrics.ts';
 import { createTransferMetrics } from '../net/transfer-metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
@@ -16,6 +18,7 @@ import type { Storage } from '../storage/context.ts';
 import { startCacheReconcilers } from './cache-reconcilers.ts';
 import { type CacheListener, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
+import { nameOf, nodeMetricsSource } from './metrics-source.ts';
 import {
   type ReconcilerParts,
   startNodeReconciler,
@@ -43,12 +46,20 @@ export interface NodeAgentOptions {
 export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal): Promise<void> {
   const { config, log, transport, storage } = agent;
   const { nodeName } = config;
+  const cacheMetrics = createCacheMetrics(agent.metrics.registry);
   // Nothing is worked on before the caches are whole: what the volumes add up to would be too little.
   let triggers: Triggers | undefined;
   const listener: CacheListener = {
-    volumeChanged: (change) => triggers?.volumeChanged(change),
+    volumeChanged(change) {
+      // Also of one that was taken away without this agent: nobody else removes its series.
+      if (change.kind === 'deleted') agent.agentMetrics.removeVolume(nameOf(change.object));
+      triggers?.volumeChanged(change);
+    },
     snapshotChanged: (change) => triggers?.snapshotChanged(change),
-    buildCacheChanged: (change) => triggers?.buildCacheChanged(change),
+    buildCacheChanged(change) {
+      if (change.kind === 'deleted') cacheMetrics.forget(nameOf(change.object));
+      triggers?.buildCacheChanged(change);
+    },
     claimChanged: (change) => triggers?.claimChanged(change),
     btrfsNodeChanged: () => triggers?.btrfsNodeChanged(),
   };
@@ -71,8 +82,10 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     }),
     onEndpoint: () => triggers?.btrfsNodeChanged(),
   });
+  addNodeMetrics(agent.metrics.registry, nodeMetricsSource({ nodeName, caches, host, transfer }));
   const parts: ReconcilerParts = {
     ...agent,
+    cacheMetrics,
     caches,
     host,
     transfer,
@@ -111,12 +124,12 @@ function usageListener(
 ): ReconcilerParts['onUsage'] {
   const mounted = new Set<string>();
   return (volume, usage) => {
-    const { namespace = '', name, uid } = volume.metadata;
+    const { uid } = volume.metadata;
     if (usage === undefined) {
       mounted.delete(uid);
-      return agentMetrics.removeVolume({ namespace, name });
+      return agentMetrics.removeVolume(nameOf(volume));
     }
-    agentMetrics.setVolume({ namespace, name }, usage);
+    agentMetrics.setVolume(nameOf(volume), usage);
     const { freeBytes, sizeBytes } = usage;
     if (freeBytes !== undefined && sizeBytes !== undefined) {
       triggers()?.volumeUsage(volume, (freeBytes / sizeBytes) * 100);

@@ -9,6 +9,8 @@ import type { EventRecorder } from '../kube/events.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import { namespaceType, nodeType, podType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
+import type { AgentMetrics } from '../net/agent-metrics.ts';
+import type { CacheMetrics } from '../net/cache-metrics.ts';
 import { createFairSlots } from '../net/fair-slots.ts';
 import type { Metrics } from '../net/metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -35,6 +37,8 @@ export interface ReconcilerParts {
   readonly config: AgentConfig;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly agentMetrics: AgentMetrics;
+  readonly cacheMetrics: CacheMetrics;
   readonly transport: Transport;
   readonly storage: Storage;
   readonly caches: Caches;
@@ -66,6 +70,7 @@ export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
     writer,
     events,
     clock: systemClock,
+    onOperation: parts.agentMetrics.operationEnded,
     podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
     btrfsNodes: createResourceClient(transport, btrfsNodeType),
     namespaces: createResourceClient(transport, namespaceType),
@@ -108,6 +113,7 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
     writer,
     events,
     clock: systemClock,
+    onOperation: parts.agentMetrics.operationEnded,
     hostFacts: host.factsFor,
     podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
     content: contentOptionsOf(parts),

@@ -20,6 +20,7 @@ const RETRY_ROOT_MS = 2_000;
 export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<number> {
   const log = createLogger({ ...config, bindings: { node: config.nodeName } });
   const metrics = createMetrics();
+  metrics.setInfo({ component: 'agent', version });
   const agentMetrics = createAgentMetrics(metrics.registry);
   const transport = createTransport(loadKubeConfig({ kubeconfigPath: config.kubeconfig }), {
     userAgent: `btrfs-operator/${version} (agent)`,

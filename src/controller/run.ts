@@ -8,6 +8,7 @@ import { runLeaderElection } from '../kube/leader-election.ts';
 import { createTransport, type Transport } from '../kube/transport.ts';
 import { createLogger } from '../log.ts';
 import { createMetrics, type Metrics } from '../net/metrics.ts';
+import { addObjectMetrics } from '../net/object-metrics.ts';
 import { startHealthServer, startMetricsServer } from '../net/server.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type ReconcilerOptions, startReconciler } from '../runtime/reconciler.ts';
@@ -18,6 +19,7 @@ import { judge } from './judge.ts';
 import { createNodeReconcile, type NodeReconcileOptions } from './nodes/reconcile.ts';
 import type { PlacedKind, PlacedObject } from './objects/placed-kind.ts';
 import { createObjectReconcile } from './objects/reconcile.ts';
+import { objectStates } from './objects/states.ts';
 import { snapshotKind } from './snapshots/kind.ts';
 import { createTriggers, type Reconcilers, type Triggers } from './triggers.ts';
 import { volumeKind } from './volumes/kind.ts';
@@ -35,6 +37,7 @@ interface Leader {
 export async function runController(config: ControllerConfig, signal: AbortSignal): Promise<number> {
   const log = createLogger(config);
   const metrics = createMetrics();
+  metrics.setInfo({ component: 'controller', version });
   let cluster: Cluster | undefined;
   const transport = createTransport(loadKubeConfig({ kubeconfigPath: config.kubeconfig }), {
     userAgent: `btrfs-operator/${version} (controller)`,
@@ -96,6 +99,7 @@ async function lead({ config, log, metrics, transport, onCluster }: Leader, sign
     onChange: (name, change) => triggers?.changed[name](change),
   });
   onCluster(cluster);
+  addObjectMetrics(metrics.registry, objectStates(cluster));
   const onStateChange = (nodeName: string) => triggers?.nodeStateChanged(nodeName);
   const reconcilers = startReconcilers({ config, log, metrics }, { cluster, events, clock, onStateChange });
   // Who reads and signs X.509 needs 8 MB more: not for agents, which are in the same bundle, nor while standing by.

@@ -19,19 +19,29 @@ export async function readGeneration(filesystemUUID: string): Promise<number | u
   return text === undefined ? undefined : Number(text);
 }
 
-/** Sum of all error counters of all devices of a live filesystem (write, read, flush, corruption, generation). */
-export async function countDeviceErrors(filesystemUUID: string): Promise<number> {
+/** What the kernel counted since the filesystem was made, in its words: write, read, flush, corruption, generation. */
+export type DeviceErrors = Readonly<Record<string, number>>;
+
+/** Error counters of a live filesystem, of all its devices together; empty when nothing on this machine keeps it alive. */
+export async function readDeviceErrors(filesystemUUID: string): Promise<DeviceErrors> {
   const ids = (await orAbsent(readdir(`${ROOT}/${filesystemUUID}/devinfo`))) ?? [];
   const texts = await Promise.all(
     ids.map((id) => orAbsent(readFile(`${ROOT}/${filesystemUUID}/devinfo/${id}/error_stats`, 'utf8'))),
   );
-  return texts.reduce((sum, text) => sum + parseErrorStats(text ?? ''), 0);
+  return parseErrorStats(texts.join('\n'));
 }
 
 /** Parses `write_errs 0\nread_errs 0\n…` (kernel 5.14); `invalid` while the counters are not there counts as none. */
-export function parseErrorStats(text: string): number {
-  const counts = [...text.matchAll(/^\w+ (\d+)$/gm)].map(([, count]) => Number(count));
-  return counts.reduce((sum, count) => sum + count, 0);
+export function parseErrorStats(text: string): DeviceErrors {
+  const errors: Record<string, number> = {};
+  for (const [, kind = '', count] of text.matchAll(/^(\w+)_errs (\d+)$/gm)) {
+    errors[kind] = (errors[kind] ?? 0) + Number(count);
+  }
+  return errors;
+}
+
+export function sumOfErrors(errors: DeviceErrors): number {
+  return Object.values(errors).reduce((sum, count) => sum + count, 0);
 }
 
 async function orAbsent<T>(reading: Promise<T>): Promise<T | undefined> {

@@ -17,6 +17,8 @@ export interface Metrics extends MetricsText {
   /** Counts a request to the API server; `code` 0 for one without an answer. */
   requestEnded(request: { readonly method: string; readonly code: number }): void;
   setLeading(lease: string, isLeading: boolean): void;
+  /** Says what this process is: the other series of the same process can be told from those of other programs by it. */
+  setInfo(info: { readonly component: 'controller' | 'agent'; readonly version: string }): void;
 }
 
 // Sparse on purpose: each bucket is a time series for each controller.
@@ -42,12 +44,19 @@ export function createMetrics(): Metrics {
     labelNames: ['name'],
     registers,
   });
+  const info = new Gauge({
+    name: 'btrfs_operator_info',
+    help: 'Always 1; its labels say which part of the operator this is.',
+    labelNames: ['component', 'version'],
+    registers,
+  });
   return {
     registry,
     contentType: registry.contentType,
     metrics: () => registry.metrics(),
     reconcilerHooks: createReconcilerMetrics(registry),
     requestEnded: ({ method, code }) => requests.inc({ method, code: code === 0 ? '<error>' : String(code) }),
+    setInfo: (labels) => info.set(labels, 1),
     setLeading: (name, isLeading) => leading.set({ name }, isLeading ? 1 : 0),
   };
 }

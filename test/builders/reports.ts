@@ -6,7 +6,14 @@ import { mountedSeen, UID } from './observations.ts';
 import { GIB, MIB, wishWith } from './wishes.ts';
 
 export function usageWith(parts: Partial<Usage> = {}): Usage {
-  return { usedBytes: MIB, freeBytes: GIB - MIB, hostBytes: MIB, ...parts };
+  return {
+    usedBytes: MIB,
+    freeBytes: GIB - MIB,
+    hostBytes: MIB,
+    unallocatedBytes: GIB / 2,
+    deviceErrors: {},
+    ...parts,
+  };
 }
 
 /** A healthy, mounted volume at generation 3, about which nothing was written yet. */

@@ -3,6 +3,7 @@ import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
+import { nameOf } from '../metrics-source.ts';
 import { referenceKey } from '../snapshots/relations.ts';
 import type { Release } from './judge-release.ts';
 
@@ -13,10 +14,10 @@ export function tellRelease(options: ClaimReconcilerOptions, claim: BuildCacheCl
   const isLoss = ['CloneMissing', 'NestedSubvolumes', 'RecordDamaged'].includes(reason);
   events.record(claim, isLoss ? 'Warning' : 'Normal', outcome, 'Release', `${reason}: ${message}`);
   const key = referenceKey(claim, claim.spec.cacheRef);
-  const { namespace = '' } = claim.metadata;
-  metrics.released({ namespace, name: claim.spec.cacheRef.name }, outcome);
   const cache = caches.get(key);
+  // Series of a cache that is gone would stay for as long as this process.
   if (cache === undefined) return;
+  metrics.released(nameOf(cache), outcome);
   tally.add(cache.metadata.uid, outcome, clock.now());
   onOutcome(key);
 }

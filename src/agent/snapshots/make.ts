@@ -2,6 +2,7 @@ import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { createSnapshot } from '../../storage/snapshots/create.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { timeOperation } from '../time-operation.ts';
 import { makeFromStream } from './make-from-stream.ts';
 import type { MakeOptions, SnapshotReconcilerOptions } from './options.ts';
 import { findSource, type Source } from './source.ts';
@@ -24,20 +25,24 @@ export async function makeSnapshot(
   make: MakeOptions,
 ): Promise<Made> {
   const source = await findSource(options, snapshot, tree, make.signal);
+  const { signal } = make;
+  const { clock, onOperation } = options;
+  const timed = <T>(operation: string, run: () => Promise<T>) =>
+    timeOperation({ operation, signal, clock }, onOperation, run);
   switch (source.kind) {
     case 'here':
-      return await makeHere(snapshot, tree, source);
+      return await timed('snapshot', () => makeHere(snapshot, tree, source));
     case 'elsewhere': {
       using _slot = await waitForSlot(options, snapshot, make);
       const isLocal = source.parent.status.nodeName === options.nodeName;
       const transfer = isLocal ? transferLocally : transferFromNode;
-      const how = await transfer(options, snapshot, source.parent, tree, make);
+      const how = await timed('transfer', () => transfer(options, snapshot, source.parent, tree, make));
       const text = `received from Snapshot ${source.parent.metadata.name}, ${how.incrementalFrom === undefined ? 'all of it' : 'the difference only'}`;
       return { parent: source.parent, nested: false, transfer: how, text };
     }
     case 'stream': {
       using _slot = await waitForSlot(options, snapshot, make);
-      const how = await makeFromStream(options, snapshot, source.stream, tree, make);
+      const how = await timed('receive', () => makeFromStream(options, snapshot, source.stream, tree, make));
       const text = `received from a stream, ${how.incrementalFrom === undefined ? 'a full one' : 'an incremental one'}`;
       return { parent: undefined, nested: false, transfer: how, text };
     }

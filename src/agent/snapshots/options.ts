@@ -4,6 +4,7 @@ import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { AgentMetrics } from '../../net/agent-metrics.ts';
 import type { FairSlots } from '../../net/fair-slots.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
@@ -29,6 +30,7 @@ export interface SnapshotReconcilerOptions {
   readonly writer: StatusWriter<Snapshot, SnapshotStatus>;
   readonly events: EventRecorder;
   readonly clock: Clock;
+  readonly onOperation: AgentMetrics['operationEnded'];
   readonly podsUsing: PodsUsing;
   readonly btrfsNodes: ResourceClient<BtrfsNode>;
   readonly namespaces: ResourceClient<KubeObject>;

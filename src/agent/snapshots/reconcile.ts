@@ -13,6 +13,7 @@ import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { createProgressWriter } from '../progress-writer.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
+import { timeOperation } from '../time-operation.ts';
 import { decide, type Refusal } from './decide.ts';
 import { type Exports, ensureExports } from './exports.ts';
 import { finalize } from './finalize.ts';
@@ -159,7 +160,9 @@ class Pass {
       const message = `subvolumes lie in it, which a committed Snapshot could not contain; delete them, or move their content (btrfs subvolume list -o on the node shows them)`;
       throw new StorageError('conflict', message, { reason: 'NestedSubvolumes' });
     }
-    await commitSnapshot(tree, this.#uid);
+    const { clock, onOperation } = this.#options;
+    const operation = { operation: 'commit', signal: this.#signal, clock };
+    await timeOperation(operation, onOperation, () => commitSnapshot(tree, this.#uid));
     this.#tell('Committed', 'Commit', 'read-only for ever');
   }
 

@@ -26,6 +26,8 @@ export interface TransferIdentityOptions {
 /** Who this node is to others, renewed for as long as it runs. */
 export interface TransferIdentity {
   current(): TlsIdentity | undefined;
+  /** When the certificate ends; undefined while there is none. */
+  endsAt(): Date | undefined;
   /** Why there is none, or why it is not renewed; undefined if all is well. */
   complaint(): string | undefined;
   stop(): Promise<void>;
@@ -101,6 +103,7 @@ export function startTransferIdentity(options: TransferIdentityOptions): Transfe
   const running = run();
   return {
     current: () => current,
+    endsAt: () => own?.endsAt,
     complaint: () => complaint ?? (caPem === undefined ? 'no authority for transfers yet' : undefined),
     async stop() {
       stopped.abort(new Error('stopping'));

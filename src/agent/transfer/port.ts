@@ -32,6 +32,8 @@ export interface TransferPortOptions {
 export interface TransferPort {
   /** `host:port`; undefined until there is a certificate. */
   readonly endpoint: string | undefined;
+  /** When the certificate ends by which others know this node; undefined while there is none. */
+  readonly certificateEndsAt: Date | undefined;
   /** Why nothing can be sent or fetched, or soon can't; undefined if all is well. */
   complaint(): string | undefined;
   /** A stream from another node. The signal also breaks off the stream. Throws {@link TransferError}, or the signal's reason. */
@@ -95,6 +97,9 @@ export function startTransferPort(options: TransferPortOptions): TransferPort {
   return {
     get endpoint() {
       return endpoint;
+    },
+    get certificateEndsAt() {
+      return identity.endsAt();
     },
     complaint: () => listenFailure ?? identity.complaint(),
     async fetch(peer, request, signal) {

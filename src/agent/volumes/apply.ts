@@ -16,6 +16,7 @@ import {
   resizeVolume,
 } from '../../storage/volumes/resize.ts';
 import { tune } from '../../storage/volumes/tune.ts';
+import { timeOperation } from '../time-operation.ts';
 import type { Action } from './decide.ts';
 import { fill } from './fill.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
@@ -36,6 +37,17 @@ type ApplyOptions = Required<Pick<ResizeOptions, 'onProgress' | 'onlyWhenQuiet'>
 
 /** Carries out one step by one idempotent verb of storage. */
 export async function apply(
+  reconciler: VolumeReconcilerOptions,
+  volume: LoopbackVolume,
+  wish: Wish,
+  action: Action,
+  options: ApplyOptions,
+): Promise<Note> {
+  const timed = { operation: action.kind, signal: options.signal, clock: reconciler.clock };
+  return await timeOperation(timed, reconciler.onOperation, () => carryOut(reconciler, volume, wish, action, options));
+}
+
+async function carryOut(
   reconciler: VolumeReconcilerOptions,
   volume: LoopbackVolume,
   wish: Wish,

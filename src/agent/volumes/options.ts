@@ -2,6 +2,7 @@ import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-vo
 import type { EventRecorder } from '../../kube/events.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { Namespace } from '../../kube/resource-types.ts';
+import type { AgentMetrics } from '../../net/agent-metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
@@ -25,5 +26,6 @@ export interface VolumeReconcilerOptions {
   readonly podsUsing: PodsUsing;
   readonly content: ContentOptions;
   readonly namespaces: ResourceClient<Namespace>;
+  readonly onOperation: AgentMetrics['operationEnded'];
   readonly onUsage: (volume: LoopbackVolume, usage: (Usage & { readonly sizeBytes: number }) | undefined) => void;
 }

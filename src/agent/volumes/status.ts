@@ -80,13 +80,16 @@ function isNear(left: number | undefined, right: number | undefined, step: numbe
   return Math.abs(left - right) < step;
 }
 
-/** True when figures have moved enough since they were written to be written again. */
+/** True when figures have moved enough since they were written to be written again, or when errors came or were reset. */
 export function isUsageWorthWriting(status: LoopbackVolumeStatus, usage: Usage): boolean {
   const sizeBytes = status.sizeBytes ?? 0;
   const step = sizeBytes * USAGE_STEP;
   const moved = !isNear(usage.usedBytes, status.usedBytes, step) || !isNear(usage.hostBytes, status.hostBytes, step);
   const before = findCondition(status.conditions, 'CapacityPressure')?.reason === 'AlmostFull';
-  return moved || before !== isAlmostFull(usage.freeBytes, sizeBytes, status.conditions);
+  const damaged = findCondition(status.conditions, 'Damaged')?.reason;
+  const hasErrors = Object.values(usage.deviceErrors).some((count) => count > 0);
+  const errorsMoved = hasErrors ? damaged === undefined : damaged === 'DeviceErrors';
+  return moved || errorsMoved || before !== isAlmostFull(usage.freeBytes, sizeBytes, status.conditions);
 }
 
 /** Without the keys whose value is undefined: server-side apply gives a field up by leaving it out. */

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { type DeviceErrors, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { observeSpace } from '../../host/space-info.ts';
 import type { Storage } from '../context.ts';
@@ -31,17 +32,25 @@ export interface Usage {
   readonly freeBytes: number;
   /** What the sparse image takes on the node. */
   readonly hostBytes: number;
+  /** Given to neither data nor metadata yet. */
+  readonly unallocatedBytes: number;
+  readonly deviceErrors: DeviceErrors;
 }
 
-/** How full a mounted volume is, by btrfs's own figures; undefined when it is not mounted. */
+/** How full a mounted volume is and what went wrong in it, by btrfs's own figures; undefined when it is not mounted. */
 export async function readUsage(
   storage: Storage,
   volume: { readonly uid: string; readonly filesystemUUID: string; readonly sizeBytes: number },
 ): Promise<Usage | undefined> {
-  const space = await observeSpace(volume.filesystemUUID, volume.sizeBytes);
-  const stats = await imageStats(storage, volume.uid);
+  const { uid, filesystemUUID, sizeBytes } = volume;
+  const [space, deviceErrors] = await Promise.all([
+    observeSpace(filesystemUUID, sizeBytes),
+    readDeviceErrors(filesystemUUID),
+  ]);
+  const stats = await imageStats(storage, uid);
   if (space === undefined || stats === undefined) return undefined;
-  return { usedBytes: space.usedBytes, freeBytes: space.freeBytes, hostBytes: stats.blocks * 512 };
+  const { usedBytes, freeBytes, unallocatedBytes } = space;
+  return { usedBytes, freeBytes, unallocatedBytes, hostBytes: stats.blocks * 512, deviceErrors };
 }
 
 async function imageStats(storage: Storage, uid: string) {

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { countDeviceErrors, liveDevices, readLabel } from '../../host/btrfs-sysfs.ts';
+import { liveDevices, readDeviceErrors, readLabel, sumOfErrors } from '../../host/btrfs-sysfs.ts';
 import { type Owner, readFilesystemSize, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
 import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
@@ -125,7 +125,7 @@ async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount)
     readOwner(run, layout.dataPath(record.uid)),
     readLoopCapacity(mount.source),
     readLabel(record.filesystemUUID),
-    countDeviceErrors(record.filesystemUUID),
+    readDeviceErrors(record.filesystemUUID).then(sumOfErrors),
   ]);
   const options = [...new Set([...mount.options, ...mount.superOptions])];
   return {

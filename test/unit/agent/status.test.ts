@@ -161,6 +161,15 @@ describe('usage is written in steps', () => {
     expect(isUsageWorthWriting(full, usageWith({ freeBytes }))).toBe(worth);
   });
 
+  it('isUsageWorthWriting: errors of the device that the status does not tell of, and ones that were reset', () => {
+    const errors = usageWith({ usedBytes: 100 * MIB, deviceErrors: { read: 0, corruption: 1 } });
+    expect(isUsageWorthWriting(written, errors)).toBe(true);
+    const seen = mountedSeen({ tree: treeOf({ deviceErrors: 1 }) });
+    const told = statusOf(reportWith({ seen, usage: errors }));
+    expect(isUsageWorthWriting(told, errors)).toBe(false);
+    expect(isUsageWorthWriting(told, { ...errors, deviceErrors: { read: 0, corruption: 0 } })).toBe(true);
+  });
+
   it('isUsageWorthWriting: what was written is not worth writing again', () => {
     const full = statusOf(reportWith({ usage: usageWith({ freeBytes: MIB }) }));
     expect(isUsageWorthWriting(full, usageWith({ freeBytes: MIB }))).toBe(false);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseBlkidExport, probeContent } from '../../../src/host/blkid.ts';
-import { parseErrorStats } from '../../../src/host/btrfs-sysfs.ts';
+import { parseErrorStats, sumOfErrors } from '../../../src/host/btrfs-sysfs.ts';
 import type { Command } from '../../../src/host/command.ts';
 import { parseFilesystemSize, parseOwner } from '../../../src/host/coreutils.ts';
 import { mkfsArgs } from '../../../src/host/mkfs.ts';
@@ -105,14 +105,15 @@ describe('btrfs', () => {
     expect(() => parseBtrfsVersion(stdout)).toThrow(UnexpectedOutputError),
   );
 
-  it('parseErrorStats: adds up what the kernel counted', () => {
+  it('parseErrorStats: adds up what the kernel counted for each device, by kind', () => {
     const stats = textFixture('linux-6.18-error-stats');
-    expect(parseErrorStats(stats)).toBe(0);
-    expect(
-      parseErrorStats(stats.replace('read_errs 0', 'read_errs 3').replace('generation_errs 0', 'generation_errs 40')),
-    ).toBe(43);
-    expect(parseErrorStats('invalid\n')).toBe(0);
-    expect(parseErrorStats('')).toBe(0);
+    const none = { write: 0, read: 0, flush: 0, corruption: 0, generation: 0 };
+    expect(parseErrorStats(stats)).toEqual(none);
+    const some = stats.replace('read_errs 0', 'read_errs 3').replace('generation_errs 0', 'generation_errs 40');
+    expect(parseErrorStats(`${some}\n${some}`)).toEqual({ ...none, read: 6, generation: 80 });
+    expect(sumOfErrors(parseErrorStats(some))).toBe(43);
+    expect(parseErrorStats('invalid\n')).toEqual({});
+    expect(parseErrorStats('')).toEqual({});
   });
 
   it('listsBtrfs: the kernel has it, and no other name will do', () => {

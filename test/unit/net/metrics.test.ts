@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createAgentMetrics } from '../../../src/net/agent-metrics.ts';
 import { createMetrics, type Metrics } from '../../../src/net/metrics.ts';
+import { addNodeMetrics, type NodeFigures } from '../../../src/net/node-metrics.ts';
+import { addObjectMetrics, type ObjectState } from '../../../src/net/object-metrics.ts';
 
 /** The samples of one metric as `{labels} value` lines. */
 async function samples(metrics: Metrics, name: string): Promise<string[]> {
@@ -81,15 +83,110 @@ describe('createAgentMetrics', () => {
     expect(await samples(metrics, 'btrfs_volume_host_bytes')).toEqual([]);
   });
 
+  it('shows errors of the device as the kernel counted them, also fewer than before, and none once it is removed', async () => {
+    const metrics = createMetrics();
+    const agent = createAgentMetrics(metrics.registry);
+    const volume = { namespace: 'ns', name: 'a' };
+    const shown = () => samples(metrics, 'btrfs_device_errors_total');
+    agent.setVolume(volume, { deviceErrors: { write: 0, read: 7 } });
+    agent.setVolume(volume, { deviceErrors: { write: 0, read: 3 } });
+    expect(await shown()).toEqual([
+      '{namespace="ns",name="a",kind="read"} 3',
+      '{namespace="ns",name="a",kind="write"} 0',
+    ]);
+    agent.removeVolume(volume);
+    expect(await shown()).toEqual([]);
+  });
+
   it('times commands and says what runs on the node, once', async () => {
     const metrics = createMetrics();
     const agent = createAgentMetrics(metrics.registry);
     agent.commandEnded({ file: 'mkfs.btrfs', outcome: 'ok', durationMs: 40 });
+    agent.operationEnded({ operation: 'resize', outcome: 'failed', durationMs: 3000 });
     agent.setInfo({ version: '1', btrfsProgs: '6.2', kernel: '6.1.0' });
     agent.setInfo({ version: '1', btrfsProgs: '6.2', kernel: '6.18.0' });
     expect(await samples(metrics, 'btrfs_command_duration_seconds_sum')).toEqual([
       '{command="mkfs.btrfs",outcome="ok"} 0.04',
     ]);
+    expect(await samples(metrics, 'btrfs_operation_duration_seconds_sum')).toEqual([
+      '{operation="resize",outcome="failed"} 3',
+    ]);
     expect(await samples(metrics, 'btrfs_agent_info')).toEqual(['{version="1",btrfs_progs="6.2",kernel="6.18.0"} 1']);
+  });
+});
+
+describe('addNodeMetrics', () => {
+  const figures: NodeFigures = {
+    totalBytes: 100,
+    freeBytes: 50,
+    allocatableBytes: 90,
+    committedBytes: 30,
+    orphans: { count: 2, bytes: 7 },
+    certificateEndsAt: new Date(60_000),
+  };
+
+  it('shows at each scrape what is so then', async () => {
+    const metrics = createMetrics();
+    const now = { figures, volumes: [{ namespace: 'ns', name: 'a', snapshots: 3 }] };
+    addNodeMetrics(metrics.registry, { figures: () => now.figures, volumes: () => now.volumes, caches: () => [] });
+    expect(await metrics.metrics()).toContain('\nbtrfs_node_orphan_bytes 7\n');
+    expect(await metrics.metrics()).toContain('\nbtrfs_transfer_certificate_expiry_timestamp_seconds 60\n');
+    expect(await samples(metrics, 'btrfs_volume_snapshots')).toEqual(['{namespace="ns",name="a"} 3']);
+    now.volumes = [];
+    expect(await samples(metrics, 'btrfs_volume_snapshots')).toEqual([]);
+  });
+
+  it('shows nothing for what is not known: 0 would be a lie', async () => {
+    const metrics = createMetrics();
+    const unknown = { ...figures, orphans: undefined, certificateEndsAt: undefined };
+    addNodeMetrics(metrics.registry, { figures: () => unknown, volumes: () => [], caches: () => [] });
+    const lines = (await metrics.metrics()).split('\n').filter((line) => /^btrfs_(node|transfer)/.test(line));
+    expect(lines.map((line) => line.split(' ')[0])).toEqual([
+      'btrfs_node_total_bytes',
+      'btrfs_node_free_bytes',
+      'btrfs_node_allocatable_bytes',
+      'btrfs_node_committed_bytes',
+    ]);
+  });
+});
+
+describe('addObjectMetrics', () => {
+  const objectWith = (name: string, ...conditions: readonly string[]): ObjectState => ({
+    kind: 'LoopbackVolume',
+    namespace: 'ns',
+    name,
+    conditions: conditions.map((text) => {
+      const [type = '', status = '', reason = ''] = text.split('/');
+      return { type, status, reason };
+    }),
+  });
+
+  it('shows what each condition says now, and counts objects by Ready and Stalled', async () => {
+    const metrics = createMetrics();
+    let volumes = [objectWith('a', 'Ready/True/Ready'), objectWith('b', 'Ready/False/Mounting', 'Stalled/True/X')];
+    const node = { ...objectWith('node-a', 'Ready/Unknown/NodeLost'), kind: 'BtrfsNode', namespace: '' };
+    addObjectMetrics(metrics.registry, {
+      objects: () => [...volumes, node],
+      volumes: () => volumes,
+      nodes: () => [node],
+    });
+    expect(await samples(metrics, 'btrfs_volume_condition')).toEqual([
+      '{namespace="ns",name="a",type="Ready",status="True",reason="Ready"} 1',
+      '{namespace="ns",name="b",type="Ready",status="False",reason="Mounting"} 1',
+      '{namespace="ns",name="b",type="Stalled",status="True",reason="X"} 1',
+    ]);
+    expect(await samples(metrics, 'btrfs_objects')).toEqual([
+      '{kind="BtrfsNode",namespace="",ready="Unknown"} 1',
+      '{kind="LoopbackVolume",namespace="ns",ready="False"} 1',
+      '{kind="LoopbackVolume",namespace="ns",ready="True"} 1',
+    ]);
+    expect(await samples(metrics, 'btrfs_objects_stalled')).toContain('{kind="LoopbackVolume",namespace="ns"} 1');
+    volumes = [objectWith('b', 'Ready/True/Ready')];
+    expect(await samples(metrics, 'btrfs_volume_condition')).toEqual([
+      '{namespace="ns",name="b",type="Ready",status="True",reason="Ready"} 1',
+    ]);
+    expect(await samples(metrics, 'btrfs_node_condition')).toEqual([
+      '{node="node-a",type="Ready",status="Unknown",reason="NodeLost"} 1',
+    ]);
   });
 });

@@ -1,0 +1,28 @@
+import type { Condition } from '../../api/conditions.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import type { ObjectMetricsSource, ObjectState } from '../../net/object-metrics.ts';
+
+interface Judged extends KubeObject {
+  readonly status: { readonly conditions?: readonly Condition[] | undefined };
+}
+
+type Stores = { readonly [Name in 'volumes' | 'snapshots' | 'caches' | 'claims' | 'btrfsNodes']: Store };
+type Store = { values(): Iterable<Judged> };
+
+/** What the cluster's objects say of themselves, for metrics. */
+export function objectStates({ volumes, snapshots, caches, claims, btrfsNodes }: Stores): ObjectMetricsSource {
+  const statesOf = function* (...stores: readonly Store[]) {
+    for (const store of stores) for (const object of store.values()) yield stateOf(object);
+  };
+  return {
+    objects: () => statesOf(volumes, snapshots, caches, claims, btrfsNodes),
+    volumes: () => statesOf(volumes),
+    nodes: () => statesOf(btrfsNodes),
+  };
+}
+
+function stateOf({ kind, metadata, status }: Judged): ObjectState {
+  const { namespace = '', name } = metadata;
+  const conditions = (status.conditions ?? []).map(({ type, status, reason }) => ({ type, status, reason }));
+  return { kind, namespace, name, conditions };
+}

@@ -1,0 +1,86 @@
+import type { Registry } from 'prom-client';
+import { addScrapedGauge, type Sample } from './scraped-gauge.ts';
+
+/** What a condition says, as far as it is of use for alerts. */
+export interface ConditionState {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+}
+
+/** An object and what is known about it. */
+export interface ObjectState {
+  readonly kind: string;
+  /** Empty for what is not in a namespace. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly conditions: readonly ConditionState[];
+}
+
+export interface ObjectMetricsSource {
+  /** All objects, of whichever kind. */
+  readonly objects: () => Iterable<ObjectState>;
+  /** Those whose conditions are shown one by one. */
+  readonly volumes: () => Iterable<ObjectState>;
+  readonly nodes: () => Iterable<ObjectState>;
+}
+
+/** Adds the metrics of the cluster's objects: conditions of volumes and nodes, and how many objects of any kind are as they should be. */
+export function addObjectMetrics(registry: Registry, source: ObjectMetricsSource): void {
+  addScrapedGauge(registry, {
+    name: 'btrfs_volume_condition',
+    help: 'Always 1; its labels say what a condition of a LoopbackVolume says.',
+    labelNames: ['namespace', 'name', 'type', 'status', 'reason'],
+    *read() {
+      for (const { namespace, name, conditions } of source.volumes()) {
+        for (const { type, status, reason } of conditions) yield [{ namespace, name, type, status, reason }, 1];
+      }
+    },
+  });
+  addScrapedGauge(registry, {
+    name: 'btrfs_node_condition',
+    help: 'Always 1; its labels say what a condition of a BtrfsNode says.',
+    labelNames: ['node', 'type', 'status', 'reason'],
+    *read() {
+      for (const { name, conditions } of source.nodes()) {
+        for (const { type, status, reason } of conditions) yield [{ node: name, type, status, reason }, 1];
+      }
+    },
+  });
+  addCounts(registry, source.objects);
+}
+
+function addCounts(registry: Registry, objects: ObjectMetricsSource['objects']): void {
+  addScrapedGauge(registry, {
+    name: 'btrfs_objects',
+    help: 'Objects by what their condition Ready says.',
+    labelNames: ['kind', 'namespace', 'ready'],
+    read: () => countBy(objects(), (object) => [{ ready: statusOf(object, 'Ready') ?? 'Unknown' }, 1]),
+  });
+  addScrapedGauge(registry, {
+    name: 'btrfs_objects_stalled',
+    help: 'Objects that no retry mends: somebody has to change something.',
+    labelNames: ['kind', 'namespace'],
+    read: () => countBy(objects(), (object) => [{}, statusOf(object, 'Stalled') === 'True' ? 1 : 0]),
+  });
+}
+
+function statusOf({ conditions }: ObjectState, type: string): string | undefined {
+  return conditions.find((condition) => condition.type === type)?.status;
+}
+
+/** Adds up what `read` gives, for each kind, namespace and label of its own. */
+function countBy<Label extends string>(
+  objects: Iterable<ObjectState>,
+  read: (object: ObjectState) => Sample<Label>,
+): Iterable<Sample<Label | 'kind' | 'namespace'>> {
+  const counts = new Map<string, Sample<Label | 'kind' | 'namespace'>>();
+  for (const object of objects) {
+    const { kind, namespace } = object;
+    const [own, value] = read(object);
+    const labels = { kind, namespace, ...own } as Record<Label | 'kind' | 'namespace', string>;
+    const key = Object.values(labels).join('/');
+    counts.set(key, [labels, (counts.get(key)?.[1] ?? 0) + value]);
+  }
+  return counts.values();
+}
