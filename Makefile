@@ -1,6 +1,6 @@
 # Run as root on a Linux machine with Node.js, npm and Go; everything else is installed or built when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test bench chaos prepare lint format types generate build clean
+.PHONY: help demo up down test e2e bench chaos prepare lint format types generate build clean
 
 BIN := $(CURDIR)/node_modules/.bin
 export PATH := $(BIN):$(PATH)
@@ -17,17 +17,23 @@ up: prepare ## Start a cluster with the operator on this machine and leave it ru
 down: prepare ## Stop what `make up` started and remove all it made
 	@node tools/down.ts
 
-test: prepare ## Lint, types, generated files, unit, contract and integration tests
+test: prepare-test ## Lint, types, generated files, unit, contract and integration tests
 	@node tools/test.ts
+
+e2e: prepare-e2e ## Build the image, install the chart on a cluster of two real nodes, and use it from pods
+	@node tools/e2e.ts
 
 bench: prepare ## Print what the operator costs, against the same raw commands
 	@node test/bench/main.ts
 
-chaos: prepare ## Kill the agent at many random times (long)
+chaos: prepare-test ## Kill the agent at many random times (long)
 	@vitest run --project chaos
 
 prepare: ## Install and build what the other targets need
 	@tools/prepare.sh
+
+prepare-%:
+	@tools/prepare.sh $*
 
 lint: prepare ## Check style and format
 	@biome check --error-on-warnings .
@@ -38,7 +44,7 @@ format: prepare ## Write the format, and the fixes that are safe
 types: prepare ## Check types
 	@tsc --noEmit
 
-generate: prepare ## Write crds/ and docs/api from the schemas
+generate: prepare-test ## Write crds/ and docs/api from the schemas
 	@node tools/generate.ts
 
 build: prepare ## Bundle the operator into dist/btrfs-operator.js

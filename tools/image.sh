@@ -12,7 +12,7 @@ say() { echo "image: $*" >&2; }
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/btrfs-operator
 suite=trixie
 prefix=e2e.test
-base_key=$(cat tools/image.sh package-lock.json | sha256sum | cut -c1-16)
+version=$(node -p 'require("./package.json").version')
 key=$(cat tools/image.sh tools/bundle.ts Dockerfile .dockerignore package.json package-lock.json tsconfig.json LICENSE \
   <(find src -type f -print0 | LC_ALL=C sort -z | xargs -0 cat) | sha256sum | cut -c1-16)
 images=$cache/images-$key
@@ -25,20 +25,19 @@ mkdir -p "$cache"
 exec 9>"$cache/image.lock"
 flock 9
 export BUILDAH_ISOLATION=chroot
-store=$cache/containers-$base_key
-for old in "$cache"/containers-*; do [[ $old == "$store" ]] || rm -rf "$old"; done
 run_dir=$(mktemp -d)
 trap 'rm -rf "$run_dir"' EXIT
 in_store() { buildah --root "$store" --runroot "$run_dir" --storage-driver vfs "$@" 9>&-; }
 
 has_image() { in_store inspect --type image "$1" >/dev/null 2>&1; }
 
-# The mirror this machine installs from.
-mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m1 /debian/ || echo http://deb.debian.org/debian; }
+# The mirror this machine installs from; none: debootstrap's own.
+mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m1 /debian/ || true; }
 
 make_debian() {
   say "making a Debian $suite with debootstrap: once, about 2 minutes"
-  debootstrap --variant=minbase "$suite" "$run_dir/debian" "$(mirror)" >"$run_dir/debootstrap.log" 2>&1 ||
+  # shellcheck disable=SC2046 # no argument when there is none
+  debootstrap --variant=minbase "$suite" "$run_dir/debian" $(mirror) >"$run_dir/debootstrap.log" 2>&1 ||
     { tail -5 "$run_dir/debootstrap.log" >&2; return 1; }
   rm -rf "$run_dir"/debian/{var/lib/apt/lists,var/cache/apt,usr/share/{doc,locale,man,info}}/* "$run_dir/debian/debootstrap"
   local container
@@ -59,6 +58,9 @@ make_node() {
   in_store commit --quiet --rm "$container" "$prefix/node:24" >/dev/null
 }
 
+# The bases stay for the next build, unless this script makes them otherwise or the Node.js is another one.
+store=$cache/containers-$({ declare -f make_debian make_node && node_modules/.bin/node --version; } | sha256sum | cut -c1-16)
+for old in "$cache"/containers-*; do [[ $old == "$store" ]] || rm -rf "$old"; done
 has_image "$prefix/debian:13" || make_debian
 has_image "$prefix/node:24" || make_node
 say "building the image of the Dockerfile"
@@ -66,11 +68,11 @@ say "building the image of the Dockerfile"
 { cat "$(npm config get userconfig 2>/dev/null)" 2>/dev/null || true; echo cafile=/etc/ssl/certs/ca-certificates.crt; } >"$run_dir/npmrc"
 in_store build --quiet --layers --build-arg "NODE_IMAGE=$prefix/node:24" --build-arg "DEBIAN_IMAGE=$prefix/debian:13" \
   --secret "id=npmrc,src=$run_dir/npmrc" --volume /etc/ssl/certs:/etc/ssl/certs:ro \
-  --tag "$prefix/btrfs-operator:latest" . >"$run_dir/build.log" 2>&1 ||
+  --tag "$prefix/btrfs-operator:$version" . >"$run_dir/build.log" 2>&1 ||
   { tail -30 "$run_dir/build.log" >&2; exit 1; }
 rm -rf "$cache"/images-*
 mkdir -p "$images"
-for name in btrfs-operator:latest debian:13; do
+for name in "btrfs-operator:$version" debian:13; do
   in_store push --quiet "$prefix/$name" "docker-archive:$images/${name%:*}.tar:$prefix/$name" >/dev/null
 done
 touch "$images/done"

@@ -33,7 +33,7 @@ export function installManifest(helmPath: string): string {
 }
 
 if (import.meta.main) {
-  const assetsDir = execFileSync(path.join(ROOT, 'tools/assets.sh'), { encoding: 'utf8' }).trim();
+  const assetsDir = execFileSync(path.join(ROOT, 'tools/assets.sh'), ['test'], { encoding: 'utf8' }).trim();
   const manifest = installManifest(path.join(assetsDir, 'helm'));
   const manifestPath = path.join(ROOT, INSTALL_MANIFEST);
   if (readFileSync(manifestPath, { encoding: 'utf8', flag: 'a+' }) !== manifest) writeFileSync(manifestPath, manifest);

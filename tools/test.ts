@@ -1,5 +1,5 @@
 // Everything that has to hold before a change is trusted, in one run with one summary: what `make test` runs.
-// Arguments name steps to run; none = all. With --one-line the last line is `N passed, N failed`.
+// Arguments name steps to run; none = all but e2e, --all = all. With --one-line the last line is `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,11 +28,12 @@ interface Step {
   readonly reportPath?: string;
 }
 
-function vitestStep(name: string): Step {
+function vitestStep(name: string, runner = ['vitest', 'run', '--project', name]): Step {
   const reportPath = path.join(reportsPath, `${name.replace(' ', '-')}.json`);
-  const reporters = ['--reporter=default', '--reporter=tools/count-reporter.ts'];
-  return { name, command: ['vitest', 'run', '--project', name, ...reporters], reportPath };
+  return { name, command: [...runner, '--reporter=default', '--reporter=tools/count-reporter.ts'], reportPath };
 }
+
+const E2E = 'e2e';
 
 const steps: readonly Step[] = [
   { name: 'lint', command: ['biome', 'check', '--error-on-warnings', '.'] },
@@ -41,6 +42,7 @@ const steps: readonly Step[] = [
   vitestStep('unit'),
   vitestStep('contract'),
   vitestStep('integration'),
+  vitestStep(E2E, ['node', 'tools/e2e.ts']),
 ];
 
 const MAX_FILES_TRIED_AGAIN = 8;
@@ -53,7 +55,7 @@ const startedAt = performance.now();
 const results: StepResult[] = [];
 for (const step of steps) {
   if (interrupted) break;
-  if (wanted.length === 0 || wanted.includes(step.name)) results.push(await runStep(step));
+  if (isWanted(step)) results.push(await runStep(step));
 }
 rmSync(reportsPath, { recursive: true, force: true });
 // A run that ends in order has cleaned up; one that was interrupted or killed may not have.
@@ -64,6 +66,11 @@ if (interrupted) console.log('interrupted: not all of it ran');
 const failed = results.some((result) => result.failures.length > 0) || results.every((result) => result.passed === 0);
 if (process.argv.includes('--one-line')) console.log(oneLine(results));
 process.exit(interrupted ? 130 : failed ? 1 : 0);
+
+function isWanted({ name }: Step): boolean {
+  if (wanted.length > 0) return wanted.includes(name);
+  return name !== E2E || process.argv.includes('--all');
+}
 
 async function runStep({ name, command, reportPath }: Step): Promise<StepResult> {
   console.log(`\n=== ${name}: ${command.slice(0, 4).join(' ')}`);

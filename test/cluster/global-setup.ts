@@ -51,7 +51,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
 async function startShared(): Promise<Shared> {
   for (const dir of await removeStaleRunDirs(tmpdir(), prefix, 'all'))
     console.log(`removed what a killed run left: ${dir}`);
-  const assetsDir = execFileSync(path.join(repositoryPath, 'tools/assets.sh'), {
+  const assetsDir = execFileSync(path.join(repositoryPath, 'tools/assets.sh'), ['test'], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   }).trim();

@@ -28,6 +28,8 @@ done
 for image in "$IMAGES_DIR"/*.tar; do
   [[ -e $NODE_DIR/containerd/imported ]] || ctr --address /run/containerd.sock --namespace k8s.io images import --local "$image"
 done
+# What an upgrade goes to: the same program as another version.
+[[ -e $NODE_DIR/containerd/imported ]] || ctr --address /run/containerd.sock --namespace k8s.io images tag "$OPERATOR_IMAGE:$VERSION" "$OPERATOR_IMAGE:next"
 touch "$NODE_DIR/containerd/imported"
 kube-proxy --config "$NODE_DIR/kube-proxy.yaml" --hostname-override "$NODE_NAME" >>"$NODE_DIR/kube-proxy.log" 2>&1 &
 kubelet --config "$NODE_DIR/kubelet.yaml" --kubeconfig "$NODE_DIR/kubeconfig" --hostname-override "$NODE_NAME" \

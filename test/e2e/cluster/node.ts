@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import packageJson from '../../../package.json' with { type: 'json' };
 import { findLoops } from '../../cluster/host-devices.ts';
 import { runDirVariable } from '../../cluster/host-leftovers.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
@@ -17,6 +18,9 @@ export interface NodePlace {
   readonly assetsDir: string;
   readonly imagesDir: string;
 }
+
+/** What tools/image.sh builds, without its tags: the version of this repository, and `next` (the same, for upgrades). */
+export const OPERATOR_IMAGE = 'e2e.test/btrfs-operator';
 
 /** Of the bridge that the nodes' cables end at, in the network namespace of the run. */
 export const BRIDGE = 'nodes';
@@ -84,6 +88,8 @@ async function startInit(place: NodePlace): Promise<number> {
         NODE_DIR: place.dir,
         ASSETS_DIR: place.assetsDir,
         IMAGES_DIR: place.imagesDir,
+        OPERATOR_IMAGE,
+        VERSION: packageJson.version,
         [runDirVariable]: place.dir,
       },
     },
