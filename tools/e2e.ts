@@ -26,13 +26,15 @@ const imagesDir = printedBy('tools/image.sh', []);
 const runDir = createRunDir(tmpdir(), prefix);
 guardRunDir(runDir, 'all');
 
-let code = await runInNamespaces(['vitest', 'run', '--project', 'e2e', ...process.argv.slice(2)]);
+const before = traces();
+const code = await runInNamespaces(['vitest', 'run', '--project', 'e2e', ...process.argv.slice(2)]);
 const left = findLeftovers(runDir);
-if (!isClean(left)) console.log(`the run left this on the machine (removed now):\n${describeLeftovers(left)}`);
-if (!isClean(left) && code === 0) code = 1;
+const after = traces().filter((trace) => !before.includes(trace));
+const said = [...(isClean(left) ? [] : [describeLeftovers(left)]), ...after].join('\n');
+if (said !== '') console.log(`the run left this on the machine:\n${said}`);
 await removeLeftovers(runDir, 'all');
 removeCgroups();
-process.exit(code);
+process.exit(code === 0 && said !== '' ? 1 : code);
 
 function printedBy(script: string, args: readonly string[]): string {
   const stdio = ['ignore', 'pipe', 'inherit'] as const;
@@ -73,6 +75,13 @@ function runInNamespaces(command: readonly string[]): Promise<number> {
   );
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill('SIGKILL'));
   return new Promise((resolve) => child.once('exit', (exitCode) => resolve(exitCode ?? 1)));
+}
+
+/** What a cluster that is not kept to its namespaces would leave beside processes, mounts and loop devices. */
+function traces(): string[] {
+  const interfaces = readdirSync('/sys/class/net').map((name) => `network interface ${name}`);
+  const dirs = ['/var/lib/btrfs-operator', '/var/lib/kubelet', '/var/log/pods', '/run/containerd', '/opt/containerd'];
+  return [...interfaces, ...dirs.filter((dir) => existsSync(dir)).map((dir) => `directory ${dir}`)];
 }
 
 /** Of runs whose directory is gone. */
