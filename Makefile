@@ -44,8 +44,9 @@ format: prepare ## Write the format, and the fixes that are safe
 types: prepare ## Check types
 	@tsc --noEmit
 
-generate: prepare-test ## Write crds/ and docs/api from the schemas
+generate: prepare-test ## Write crds/, docs/api and what the chart has of them
 	@node tools/generate.ts
+	@node tools/install-manifest.ts
 
 build: prepare ## Bundle the operator into dist/btrfs-operator.js
 	@node tools/bundle.ts

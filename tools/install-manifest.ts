@@ -27,7 +27,7 @@ const KEEP = /^ *annotations:\n *helm\.sh\/resource-policy: keep\n/gm;
 
 /** That manifest as the chart has it now, made by the helm at `helmPath`. Throws with what helm says. */
 export function installManifest(helmPath: string): string {
-  const args = ['template', NAMESPACE, path.join(ROOT, CHART_DIR), '--namespace', NAMESPACE];
+  const args = ['template', NAMESPACE, path.join(ROOT, CHART_DIR), '--namespace', NAMESPACE, '--kube-version=1.34.0'];
   const rendered = execFileSync(helmPath, args, { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
   return HEAD + rendered.replace(OF_HELM, '').replace(KEEP, '');
 }

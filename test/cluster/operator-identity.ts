@@ -12,8 +12,6 @@ export interface IdentityOptions {
   readonly access: ApiAccess;
   /** Of the operator; has to exist. */
   readonly namespace: string;
-  /** Gets the kubeconfig. */
-  readonly dir: string;
 }
 
 export interface NodeIdentityOptions extends IdentityOptions {
@@ -22,14 +20,18 @@ export interface NodeIdentityOptions extends IdentityOptions {
   readonly serviceAccount?: string;
 }
 
+interface InDir {
+  /** Gets the kubeconfig. */
+  readonly dir: string;
+}
+
 /**
- * Path of a kubeconfig with a token as the agent's pod on this node would have it: of the service account, bound to a pod
- * that is bound to the node, so that the API server tells the name of the node with each request. What the account may do
- * is said elsewhere. Safe to repeat.
+ * A token as the agent's pod on this node would have it: of the service account, bound to a pod that is bound to the node,
+ * so that the API server tells the name of the node with each request. What the account may do is said elsewhere. Safe to
+ * repeat.
  */
-export async function createNodeKubeconfig(options: NodeIdentityOptions): Promise<string> {
+export async function createNodeToken(options: NodeIdentityOptions): Promise<string> {
   const { access, namespace, nodeName, serviceAccount = AGENT_ACCOUNT } = options;
-  await ensureAccount(options, serviceAccount);
   const podName = `${serviceAccount}-${nodeName}`;
   await post(
     access,
@@ -42,28 +44,35 @@ export async function createNodeKubeconfig(options: NodeIdentityOptions): Promis
   );
   const pod = await callApi(access, `/api/v1/namespaces/${namespace}/pods/${podName}`);
   const { uid } = pod.body.metadata;
-  const token = await createToken(options, serviceAccount, { apiVersion: 'v1', kind: 'Pod', name: podName, uid });
-  return writeKubeconfig(options, nodeName, token);
+  return await createToken(options, serviceAccount, { apiVersion: 'v1', kind: 'Pod', name: podName, uid });
 }
 
-/** Path of a kubeconfig with a token of the controller's service account. Safe to repeat. */
-export async function createControllerKubeconfig(options: IdentityOptions): Promise<string> {
-  await ensureAccount(options, CONTROLLER_ACCOUNT);
-  return writeKubeconfig(options, 'controller', await createToken(options, CONTROLLER_ACCOUNT));
+/** A token of the controller's service account. Safe to repeat. */
+export function createControllerToken(options: IdentityOptions): Promise<string> {
+  return createToken(options, CONTROLLER_ACCOUNT);
 }
 
-async function ensureAccount({ access, namespace }: IdentityOptions, name: string): Promise<void> {
-  await post(access, `/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name } }, [201, 409]);
+/** Path of a kubeconfig with {@link createNodeToken}. */
+export async function createNodeKubeconfig(options: NodeIdentityOptions & InDir): Promise<string> {
+  return writeKubeconfig(options, options.nodeName, await createNodeToken(options));
 }
 
-async function createToken(
+/** Path of a kubeconfig with {@link createControllerToken}. */
+export async function createControllerKubeconfig(options: IdentityOptions & InDir): Promise<string> {
+  return writeKubeconfig(options, 'controller', await createControllerToken(options));
+}
+
+/** A token of a service account, which is made if need be; bound to an object or to none. */
+export async function createToken(
   { access, namespace }: IdentityOptions,
   serviceAccount: string,
   boundObjectRef?: object,
 ): Promise<string> {
+  const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
+  await post(access, accounts, { metadata: { name: serviceAccount } }, [201, 409]);
   const answer = await post(
     access,
-    `/api/v1/namespaces/${namespace}/serviceaccounts/${serviceAccount}/token`,
+    `${accounts}/${serviceAccount}/token`,
     {
       apiVersion: 'authentication.k8s.io/v1',
       kind: 'TokenRequest',
@@ -74,7 +83,7 @@ async function createToken(
   return answer.status.token;
 }
 
-function writeKubeconfig({ access, dir }: IdentityOptions, name: string, token: string): string {
+function writeKubeconfig({ access, dir }: IdentityOptions & InDir, name: string, token: string): string {
   mkdirSync(dir, { recursive: true });
   const kubeconfigPath = path.join(dir, `kubeconfig-${name}`);
   writeFileSync(kubeconfigPath, kubeconfigOf({ ...access, token }), { mode: 0o600 });

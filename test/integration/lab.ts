@@ -80,9 +80,9 @@ export async function startLab() {
     async [Symbol.asyncDispose](): Promise<void> {
       await Promise.all([controller, ...agents].map((operator) => operator.end(5_000)));
       await cluster[Symbol.asyncDispose]();
-      const refusals = audit.refusals();
+      const refusals = audit.refusals().slice(0, 10);
       await removeLeftovers(dir, 'all');
-      if (refusals.length > 0) throw new Error(`the operator lacks rights:\n${refusals.slice(0, 10).join('\n')}`);
+      if (refusals.length > 0) throw new Error(`the API server has refused the operator:\n${refusals.join('\n')}`);
     },
   };
 }

@@ -1,0 +1,227 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { parse } from 'yaml';
+import packageJson from '../../../package.json' with { type: 'json' };
+import { kinds } from '../../../src/api/kinds.ts';
+import { type Config, loadConfig } from '../../../src/config.ts';
+import { INSTALL_MANIFEST, installManifest } from '../../../tools/install-manifest.ts';
+import { callApi } from '../../cluster/api.ts';
+import { createKubectl, type Kubectl } from '../../cluster/kubectl.ts';
+import {
+  chartPath,
+  helm,
+  helmPath,
+  helms,
+  type ManifestObject,
+  NAMESPACE,
+  objectIn,
+  objectsOf,
+  renderChart,
+} from './chart.ts';
+import { everyObjectChanged, everySettingChanged, everythingOff } from './values.ts';
+
+const variations: Readonly<Record<string, object>> = {
+  defaults: {},
+  'every setting changed': everySettingChanged,
+  'every object changed': everyObjectChanged,
+  'everything off': everythingOff,
+};
+
+let kubectl: Kubectl;
+
+beforeAll(async () => {
+  kubectl = createKubectl(inject('assetsDir'), inject('kubeconfigPath'));
+  await createNamespace(NAMESPACE, {});
+});
+
+async function createNamespace(name: string, labels: object): Promise<void> {
+  const answer = await callApi(inject('api'), '/api/v1/namespaces', {
+    method: 'POST',
+    body: { metadata: { name, labels } },
+  });
+  expect([201, 409]).toContain(answer.status);
+}
+
+describe('the chart', () => {
+  describe.each(helms)('with %s', (program) => {
+    it('passes its linter', () => {
+      expect(helm(program, 'lint', '--strict', chartPath)).toContain('0 chart(s) failed');
+    });
+
+    it.each(Object.entries(variations))('is the same each time and with every helm: %s', (_, values) => {
+      const manifest = renderChart(values, program);
+      expect(renderChart(values, program)).toBe(manifest);
+      expect(byName(objectsOf(manifest))).toEqual(byName(objectsOf(renderChart(values, 'helm'))));
+    });
+  });
+
+  it.each(Object.entries(variations))('is taken by the API server: %s', async (_, values) => {
+    const args = ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '--validate=strict'];
+    const said = await kubectl([...args, '--filename=-'], { stdin: renderChart(values) });
+    expect(said.trim().split('\n')).toHaveLength(objectsOf(renderChart(values)).length);
+  });
+
+  it.each([
+    ['someValue', 1],
+    ['agent.someValue', 1],
+    ['agent.capacity.someValue', 1],
+    ['agent.directIO', 'On'],
+    ['agent.root', 'relative'],
+    ['agent.root', '/'],
+    ['agent.root', '/some/../other'],
+    ['agent.sectorSize', 4000],
+    ['agent.transfer.port', 8080],
+    ['agent.downloads.allowedPrefixes', ['http://example.com']],
+    ['agent.downloads.maxBytes', 'much'],
+    ['agent.updateStrategy.maxUnavailable', 0],
+    ['controller.replicas', -1],
+    ['image.digest', 'latest'],
+    ['logLevel', 'loud'],
+    ['commonLabels', { a: 1 }],
+  ])('refuses value %s of %j', (name, value) => {
+    expect(() => renderChart({ [name]: value })).toThrow(/schema/);
+  });
+
+  it('is for Kubernetes 1.34 and newer', () => {
+    expect(() => helm('helm', 'template', chartPath, '--kube-version=1.33.9')).toThrow(/kubeVersion/);
+    expect(() => helm('helm', 'template', chartPath, '--kube-version=1.34.0-vendor.1')).not.toThrow();
+  });
+
+  it('takes any value below global, as other charts may share it', () => {
+    expect(() => renderChart({ 'global.someValue': 1 })).not.toThrow();
+  });
+
+  it('has the version of the program', () => {
+    const chart = parse(readFileSync(path.join(chartPath, 'Chart.yaml'), 'utf8'));
+    expect(chart).toMatchObject({ version: packageJson.version, appVersion: packageJson.version });
+  });
+
+  it('is what charts/btrfs-operator.yaml has (else: make generate)', () => {
+    const written = readFileSync(path.resolve(chartPath, '../..', INSTALL_MANIFEST), 'utf8');
+    expect(written).toBe(installManifest(helmPath('helm')));
+  });
+
+  it('installs every kind, and leaves it when it goes unless told otherwise', () => {
+    const policiesOf = (values: object) =>
+      objectsOf(renderChart(values))
+        .filter(({ kind }) => kind === 'CustomResourceDefinition')
+        .map(({ metadata }) => metadata.annotations?.['helm.sh/resource-policy']);
+    expect(policiesOf({})).toEqual(kinds.map(() => 'keep'));
+    expect(policiesOf({ 'crds.keep': false })).toEqual(kinds.map(() => undefined));
+    expect(policiesOf({ 'crds.enabled': false })).toEqual([]);
+  });
+
+  it('names no registry', () => {
+    const images = podSpecs(objectsOf(renderChart())).map(({ containers }) => containers[0].image);
+    expect(images).toEqual(images.map(() => `btrfs-operator:${packageJson.version}`));
+  });
+});
+
+describe('the settings of the operator', () => {
+  /** Those that a pod gets otherwise, or that nothing else could work with. */
+  const ofThePod = {
+    controller: ['command', 'kubeconfig', 'namespace', 'identity', 'healthAddress', 'metricsAddress', 'leaderElection'],
+    agent: [
+      'command',
+      'kubeconfig',
+      'namespace',
+      'nodeName',
+      'transferAdvertiseHost',
+      'healthAddress',
+      'metricsAddress',
+      'commandPath',
+    ],
+  };
+
+  it.each(['controller', 'agent'] as const)('of the %s are the defaults of the program', (component) => {
+    const environment = { NODE_NAME: 'node-a' };
+    expect(configOf(component, {})).toEqual(loadConfig([component], environment));
+  });
+
+  it.each(['controller', 'agent'] as const)('of the %s can all be set by values', (component) => {
+    const [before, after] = [configOf(component, {}), configOf(component, everySettingChanged)];
+    const names = Object.keys(before) as (keyof Config)[];
+    const unchanged = names.filter((name) => JSON.stringify(before[name]) === JSON.stringify(after[name]));
+    expect(unchanged.sort()).toEqual(ofThePod[component].sort());
+  });
+
+  it('of a pod come from where it runs', () => {
+    const environmentOf = (name: string) => {
+      const [spec] = podSpecs(objectsOf(renderChart()).filter(({ metadata }) => metadata.name === name));
+      return Object.fromEntries(
+        spec.containers[0].env.map((one: ManifestObject) => [one.name, one.valueFrom.fieldRef.fieldPath]),
+      );
+    };
+    expect(environmentOf('btrfs-operator-controller')).toEqual({
+      POD_NAME: 'metadata.name',
+      POD_NAMESPACE: 'metadata.namespace',
+    });
+    expect(environmentOf('btrfs-operator-agent')).toEqual({
+      NODE_NAME: 'spec.nodeName',
+      POD_NAMESPACE: 'metadata.namespace',
+      POD_IP: 'status.podIP',
+    });
+  });
+
+  it('leave pods the time that running work may take', () => {
+    for (const spec of podSpecs(objectsOf(renderChart(everySettingChanged)))) {
+      const { args } = spec.containers[0];
+      const grace = Number(/--shutdown-grace-seconds=(\S+)/.exec(args.join(' '))?.[1]);
+      expect(spec.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(grace + 20);
+    }
+  });
+});
+
+describe('what the chart may do', () => {
+  it('is named one by one: no role has a wildcard', () => {
+    const roles = objectsOf(renderChart()).filter(({ kind }) => kind === 'ClusterRole' || kind === 'Role');
+    expect(roles).not.toHaveLength(0);
+    expect(JSON.stringify(roles)).not.toContain('*');
+  });
+
+  it.each([
+    ['btrfs-operator-controller', 'restricted', true],
+    ['btrfs-operator-agent', 'baseline', false],
+    ['btrfs-operator-agent', 'privileged', true],
+  ] as const)('pods of %s under Pod Security Standard %s: %j', async (name, level, isTaken) => {
+    const namespace = `level-${level}`;
+    await createNamespace(namespace, { 'pod-security.kubernetes.io/enforce': level });
+    const found = objectsOf(renderChart()).filter(({ spec, metadata }) => metadata.name === name && spec?.template);
+    const { metadata, spec } = found[0].spec.template;
+    const answer = await callApi(inject('api'), `/api/v1/namespaces/${namespace}/pods?dryRun=All`, {
+      method: 'POST',
+      body: { metadata: { ...metadata, name }, spec: { ...spec, priorityClassName: undefined } },
+    });
+    expect(answer, JSON.stringify(answer.body)).toMatchObject({ status: isTaken ? 201 : 403 });
+  });
+
+  it('on nodes is one privileged container with three directories, in no namespace of the node', () => {
+    const { template } = objectIn(objectsOf(renderChart()), 'DaemonSet', 'btrfs-operator-agent').spec;
+    const { volumes, containers, hostPID, hostNetwork, hostIPC } = template.spec;
+    expect([hostPID, hostNetwork, hostIPC]).toEqual([undefined, undefined, undefined]);
+    expect(volumes.map(({ hostPath }: ManifestObject) => hostPath?.path)).toEqual([
+      '/dev',
+      '/var/lib/btrfs-operator',
+      undefined,
+    ]);
+    expect(containers).toMatchObject([{ securityContext: { privileged: true, readOnlyRootFilesystem: true } }]);
+  });
+});
+
+function configOf(component: 'controller' | 'agent', values: object): Config {
+  const [spec] = podSpecs(
+    objectsOf(renderChart(values)).filter(({ metadata }) => metadata.name === `btrfs-operator-${component}`),
+  );
+  const config = loadConfig(spec.containers[0].args, { NODE_NAME: 'node-a' });
+  if (config.command === 'print') throw new Error(config.text);
+  return config;
+}
+
+function podSpecs(objects: readonly ManifestObject[]): ManifestObject[] {
+  return objects.flatMap(({ spec }) => (spec?.template?.spec === undefined ? [] : [spec.template.spec]));
+}
+
+function byName(objects: readonly ManifestObject[]): Record<string, ManifestObject> {
+  return Object.fromEntries(objects.map((object) => [`${object.kind} ${object.metadata.name}`, object]));
+}
