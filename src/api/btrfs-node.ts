@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { conditionList } from './conditions.ts';
-import { API_VERSION } from './group.ts';
+import { API_VERSION, REMOVE_ORPHANS } from './group.ts';
 import { ageColumn, type KindDefinition, messageColumn, readyColumns, untouchedStatus } from './kind.ts';
 import { parseObject } from './parse.ts';
 import { btrfsNodeConditionTypes, btrfsNodeReasons } from './reasons.ts';
@@ -15,7 +15,14 @@ const orphan = z.object({
   kind: text(63).optional().describe('Kind of that object.'),
   namespace: text(63).optional().describe('Namespace of that object; absent if no record tells it.'),
   name: text(253).optional().describe('Name of that object; absent if no record tells it.'),
-  bytes: byteCount().describe('Bytes that the data takes on the node.'),
+  volume: text(253)
+    .optional()
+    .describe('LoopbackVolume that it lies in, as the record of that volume has it; of all kinds but LoopbackVolumes.'),
+  access: text(16).optional().describe('Of a Snapshot: ReadWrite, or ReadOnly if it is committed.'),
+  bytes: byteCount().describe(
+    'Bytes that the data takes on the node; absent for what lies in a volume, where it shares space with the rest.',
+  ),
+  sizeBytes: byteCount().describe('Of a LoopbackVolume: size of the image in bytes.'),
   since: time().optional().describe('When the data was first seen without an object.'),
 });
 
@@ -39,8 +46,9 @@ export const BtrfsNodeStatus = z
     orphans: atomicList(orphan, MAX_ORPHANS)
       .optional()
       .describe(
-        `Data on the node that belongs to no object, oldest first, ${MAX_ORPHANS} entries at most. Never deleted by the operator; can be adopted.`,
+        `Data on the node that belongs to no object, oldest first, ${MAX_ORPHANS} entries at most; of what lies in volumes, only of those that are mounted. Deleted only when annotation ${REMOVE_ORPHANS} names its uid; can be adopted (source.adopt).`,
       ),
+    orphanCount: wholeNumber().min(0).optional().describe('How many there are, listed or not.'),
     conditions: conditionList(),
   })
   .describe('What is there. Written by the agent of the node only.');

@@ -20,6 +20,9 @@ export const BUILD_CACHE_FINALIZER = `${GROUP}/buildcache` as const;
 /** Holds a BuildCacheClaim likewise. */
 export const BUILD_CACHE_CLAIM_FINALIZER = `${GROUP}/buildcacheclaim` as const;
 
+/** Annotation of a BtrfsNode: uids of orphans, with commas between them, that its agent shall remove for good. */
+export const REMOVE_ORPHANS = `${GROUP}/remove-orphans` as const;
+
 /** Server-side apply field manager of `status.nodeName` and condition `Scheduled`; also owner of finalizers. */
 export const CONTROLLER_MANAGER = 'btrfs-operator-controller';
 

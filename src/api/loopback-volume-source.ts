@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { adoption } from './adoption.ts';
 import { download } from './download.ts';
 import { fileName, reference } from './reference.ts';
 import { type CelRule, rules } from './schema.ts';
@@ -19,11 +20,12 @@ export const volumeSource = z
       .describe(
         "A whole btrfs file system on one device, from outside. It is copied and gets a UUID of its own; data/ is a writable snapshot of its default subvolume. Off unless the operator's configuration allows it.",
       ),
+    adopt: adoption('A volume').optional(),
   })
   .meta(
     rules({
-      rule: '[has(self.snapshotRef), has(self.stream), has(self.image)].exists_one(x, x)',
-      message: 'must have exactly one of snapshotRef, stream and image',
+      rule: '[has(self.snapshotRef), has(self.stream), has(self.image), has(self.adopt)].exists_one(x, x)',
+      message: 'must have exactly one of snapshotRef, stream, image and adopt',
     }),
   )
   .describe(

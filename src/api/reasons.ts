@@ -94,6 +94,18 @@ export const sourceReasons = {
   ),
 };
 
+/** Why data on the node is not taken over: the same for every kind that has source.adopt. */
+export const adoptionReasons = {
+  OrphanNotFound: term(
+    'There is no data of the uid in spec.source.adopt.',
+    'See status.orphans of the BtrfsNodes; make the object anew with the right uid.',
+  ),
+  AdoptionRefused: term(
+    'The data is there, and not for this object: its record names another kind, namespace or name, or none can be read.',
+    'Do what the message says.',
+  ),
+};
+
 /** Every reason that a condition of a LoopbackVolume can have. */
 export const loopbackVolumeReasons = {
   ...commonReasons,
@@ -190,6 +202,7 @@ export const loopbackVolumeReasons = {
   ),
   Filling: term('The content of spec.source is coming into the volume; see status.import.'),
   ...sourceReasons,
+  ...adoptionReasons,
   SourceDoesNotFit: term(
     'The content of spec.source needs more than spec.size; nothing of it is kept. The message says about how much.',
     'Raise spec.size; it goes on then.',

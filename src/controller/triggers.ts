@@ -134,5 +134,6 @@ function offerFacts({ metadata, status }: BtrfsNode) {
     const condition = findCondition(status.conditions, type);
     return [condition?.status, condition?.reason];
   });
-  return [metadata.uid, metadata.deletionTimestamp, status.allocatableBytes, conditions];
+  const orphans = status.orphans?.map(({ uid, name }) => [uid, name]);
+  return [metadata.uid, metadata.deletionTimestamp, status.allocatableBytes, conditions, orphans];
 }

@@ -22,6 +22,8 @@ const volumeRecordSchema = z.object({
   sizeBytes: z.number(),
   /** The operator's own subvolume; there before `initialized` is true while `data/` is being filled. */
   tree: z.object({ id: z.number(), uuid: z.string() }).optional(),
+  /** The uid under which image, exports and another record are, which are being taken over; absent once they are here. */
+  adopting: z.string().optional(),
   /** A resize that was begun; file and filesystem may disagree while it is there. */
   resize: z.object({ fromBytes: z.number(), toBytes: z.number() }).optional(),
   /** The last minimize that was finished: for which wish, of which generation of the object, with which result. */

@@ -18,7 +18,15 @@ export const settings: VolumeSettings = {
 
 /** A mounted volume of 1 GiB. */
 export function wishWith(parts: Partial<Wish> = {}): Wish {
-  return { settings, sizeBytes: GIB, mounted: true, minimize: undefined, exportFile: undefined, ...parts };
+  return {
+    settings,
+    sizeBytes: GIB,
+    mounted: true,
+    minimize: undefined,
+    exportFile: undefined,
+    adopt: undefined,
+    ...parts,
+  };
 }
 
 /** A node with much room. */

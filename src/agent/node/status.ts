@@ -55,17 +55,17 @@ export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
 }
 
 /** Oldest first; the field is left out when there are none. */
-function orphansOf({ orphans, previous, now }: NodeReport): Pick<BtrfsNodeStatus, 'orphans'> {
-  const written = previous.status.orphans ?? [];
-  const listed = orphans === undefined ? written : orphans.map((orphan) => sinceWhen(orphan, written, now));
+function orphansOf({ orphans, previous, now }: NodeReport): Pick<BtrfsNodeStatus, 'orphans' | 'orphanCount'> {
+  const { orphans: written = [], orphanCount: count } = previous.status;
+  if (orphans === undefined) return { ...(count === undefined ? {} : { orphanCount: count, orphans: written }) };
+  const since = new Map(written.map((orphan) => [orphan.uid, orphan.since]));
+  const listed = orphans.map((orphan): Orphan => withoutAbsent(orphan, since.get(orphan.uid) ?? formatTime(now)));
   const oldest = listed.toSorted((a, b) => (a.since ?? '').localeCompare(b.since ?? '')).slice(0, MAX_ORPHANS);
-  return oldest.length === 0 ? {} : { orphans: oldest };
+  return oldest.length === 0 ? {} : { orphans: oldest, orphanCount: orphans.length };
 }
 
-function sinceWhen({ uid, kind, namespace, name, bytes }: OrphanData, written: readonly Orphan[], now: Date): Orphan {
-  const before = written.find((orphan) => orphan.uid === uid);
-  const owner = { ...(namespace === undefined ? {} : { namespace }), ...(name === undefined ? {} : { name }) };
-  return { uid, kind, ...owner, bytes, since: before?.since ?? formatTime(now) };
+function withoutAbsent(orphan: OrphanData, since: string): Orphan {
+  return JSON.parse(JSON.stringify({ ...orphan, since })) as Orphan;
 }
 
 function freeBytesOf({ freeBytes, totalBytes }: HostSpace, written: number | undefined): number {

@@ -17,6 +17,7 @@ import {
 } from '../../storage/volumes/resize.ts';
 import { tune } from '../../storage/volumes/tune.ts';
 import { timeOperation } from '../time-operation.ts';
+import { adopt } from './adopt.ts';
 import type { Action } from './decide.ts';
 import { fill } from './fill.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
@@ -62,6 +63,9 @@ async function carryOut(
       await createImage(storage, { uid, namespace, name }, wish.sizeBytes);
       if (wish.settings.content === 'Empty') await bringUp(storage, uid, wish.settings, signal);
       return created(`made a sparse image of ${formatBytes(wish.sizeBytes)}`);
+    case 'adopt':
+      await adopt(reconciler, volume, action.uid, signal);
+      return { reason: 'Adopted', action: 'Adopt', text: `took over what was on the node for ${action.uid}` };
     case 'fill':
       await fill(reconciler.content, volume, wish, options);
       return created('the content of spec.source is in the volume, whole');

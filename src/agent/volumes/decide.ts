@@ -13,6 +13,8 @@ export type Refusal = AnyRefusal<LoopbackVolumeReason>;
 export type Action =
   | { readonly kind: 'create' | 'restore-image' | 'bring-up' | 'bring-down' | 'heal' | 'tune' | 'rest' }
   | { readonly kind: 'fill' | 'remove-export' }
+  /** Take over what is on the node under another uid, or finish doing so. */
+  | { readonly kind: 'adopt'; readonly uid: string }
   | { readonly kind: 'export'; readonly file: string }
   | { readonly kind: 'resize'; readonly targetBytes: number }
   | { readonly kind: 'minimize'; readonly headroomBytes: number; readonly request: string }
@@ -49,7 +51,7 @@ export interface Memory {
 
 /** The next step from what is there to what is wanted. Pure and total: every pass may be the first one. */
 export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, memory: Memory): Decision {
-  const missing = decideMissing(seen, host, memory);
+  const missing = decideMissing(wish, seen, host, memory);
   if (missing !== undefined) return { action: missing };
   if (seen.record?.initialized === false && wish.settings.content === 'FromSource') {
     const refusal = refuseFill(wish, seen, host, memory);
@@ -65,8 +67,9 @@ export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, mem
 }
 
 /** What to do without a record or an image; undefined if both are there. */
-function decideMissing(seen: VolumeObservation, host: HostFacts, memory: Memory): Action | undefined {
-  if (seen.record === undefined) return decideWithoutRecord(seen, host, memory);
+function decideMissing(wish: Wish, seen: VolumeObservation, host: HostFacts, memory: Memory): Action | undefined {
+  if (seen.record === undefined) return decideWithoutRecord(wish, seen, host, memory);
+  if (seen.record.adopting !== undefined) return { kind: 'adopt', uid: seen.record.adopting };
   if (seen.image !== undefined) return undefined;
   return seen.record.initialized ? refuse('BackingFileMissing', missingImage(seen.tree)) : { kind: 'restore-image' };
 }
@@ -112,7 +115,7 @@ function refuseStranger({ image, tree, strayMount, loops }: VolumeObservation): 
   return undefined;
 }
 
-function decideWithoutRecord({ image }: VolumeObservation, host: HostFacts, memory: Memory): Action {
+function decideWithoutRecord({ adopt }: Wish, { image }: VolumeObservation, host: HostFacts, memory: Memory): Action {
   if (image !== undefined) {
     return refuse(
       'ForeignFilesystem',
@@ -121,6 +124,7 @@ function decideWithoutRecord({ image }: VolumeObservation, host: HostFacts, memo
   }
   // An object whose data is gone never becomes an empty Ready one.
   if (memory.hadData) return refuse('BackingFileMissing', missingImage(undefined));
+  if (adopt !== undefined) return { kind: 'adopt', uid: adopt };
   if (host.pressure !== undefined) {
     return refuse('HostPressure', `the volume is not made: ${host.pressure}; free space on the node`, 'time');
   }

@@ -3,6 +3,7 @@ import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { type LoopbackVolumeReason, loopbackVolumeReasons } from '../../api/reasons.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
+import { finishAdoption } from '../../storage/volumes/adopt.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { removeVolume } from '../../storage/volumes/remove.ts';
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
@@ -34,6 +35,7 @@ export async function finalize(
   const retained = volume.spec.deletionPolicy === 'Retain';
   let step = 'retained';
   try {
+    await finishAdoption(storage, uid, signal);
     if (retained) await bringDown(storage, uid, signal);
     else step = await removeVolume(storage, uid, signal);
   } catch (error) {

@@ -11,6 +11,8 @@ export interface Wish {
   readonly minimize: { readonly headroomBytes: number; readonly request: string } | undefined;
   /** Name of the file to export the image to. */
   readonly exportFile: string | undefined;
+  /** The uid of data on the node that is to be taken over. */
+  readonly adopt: string | undefined;
 }
 
 export function wishOf({ spec }: LoopbackVolume): Wish {
@@ -24,12 +26,13 @@ export function wishOf({ spec }: LoopbackVolume): Wish {
       compression: spec.compression,
       discard: spec.discard,
       durability: spec.durability,
-      content: spec.source === undefined ? 'Empty' : 'FromSource',
+      content: spec.source === undefined || spec.source.adopt !== undefined ? 'Empty' : 'FromSource',
     },
     sizeBytes,
     mounted: spec.mounted,
     // Carried out once for each change of it or of size.
     minimize: headroomBytes === undefined ? undefined : { headroomBytes, request: `${headroomBytes} of ${sizeBytes}` },
     exportFile: spec.export?.file,
+    adopt: spec.source?.adopt?.uid,
   };
 }

@@ -1,11 +1,12 @@
 import type { BtrfsNode } from '../../api/btrfs-node.ts';
-import { findCondition, isTrue } from '../../api/conditions.ts';
 import { VOLUME_FINALIZER } from '../../api/group.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { Cluster } from '../cluster.ts';
 import type { PlacedKind } from '../objects/placed-kind.ts';
+import { placeWhereItsDataIs } from './adoption.ts';
 import { sizeBytesOf } from './commitments.ts';
+import { obstacleOf } from './obstacle.ts';
 import { decidePlacement, type NodeOffer } from './placement.ts';
 
 /** A LoopbackVolume goes to the node with the most free capacity among those that its spec allows. */
@@ -15,11 +16,18 @@ export function volumeKind(cluster: Cluster): PlacedKind<LoopbackVolume> {
     finalizer: VOLUME_FINALIZER,
     client: cluster.clients.volumes,
     cached: (key) => cluster.volumes.get(key),
-    place: ({ spec }) =>
-      decidePlacement(
-        { sizeBytes: sizeBytesOf(spec), nodeName: spec.nodeName, nodeSelector: spec.nodeSelector },
-        [...cluster.btrfsNodes.values()].map((btrfsNode) => offerOf(cluster, btrfsNode)),
-      ),
+    place(volume) {
+      const { spec } = volume;
+      const btrfsNodes = [...cluster.btrfsNodes.values()];
+      const isLive = ({ metadata }: BtrfsNode) => cluster.liveness.stateOf(metadata.name) === 'live';
+      return (
+        placeWhereItsDataIs(volume, btrfsNodes, isLive) ??
+        decidePlacement(
+          { sizeBytes: sizeBytesOf(spec), nodeName: spec.nodeName, nodeSelector: spec.nodeSelector },
+          btrfsNodes.map((btrfsNode) => offerOf(cluster, btrfsNode)),
+        )
+      );
+    },
     isAssumed: commitments.isAssumed,
     assume(volume, nodeName) {
       const key = keyOf(volume);
@@ -41,14 +49,4 @@ function offerOf(cluster: Cluster, btrfsNode: BtrfsNode): NodeOffer {
     allocatableBytes: btrfsNode.status.allocatableBytes ?? 0,
     committedBytes: cluster.commitments.bytesOn(name),
   };
-}
-
-/** Why nothing can be placed on the node now, as it reads after its name. */
-export function obstacleOf({ metadata, status }: BtrfsNode, isLive: boolean): string | undefined {
-  if (metadata.deletionTimestamp !== undefined) return 'is being deleted';
-  if (!isLive) return 'has no live agent';
-  if (findCondition(status.conditions, 'KernelSupported')?.status === 'False') return 'has an unsupported kernel';
-  const ready = findCondition(status.conditions, 'Ready');
-  if (ready?.status !== 'True') return `is not ready (${ready?.reason ?? 'Pending'})`;
-  return isTrue(status.conditions, 'HostPressure') ? 'is under host pressure' : undefined;
 }

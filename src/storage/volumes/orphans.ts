@@ -6,12 +6,18 @@ import { isErrno, loadRecord } from '../records.ts';
 /** Data on this node that no object asks for. */
 export interface OrphanData {
   readonly uid: string;
-  readonly kind: 'LoopbackVolume';
+  readonly kind: 'LoopbackVolume' | 'Snapshot' | 'BuildCache' | 'BuildCacheClaim';
   /** As the record has it; undefined without a readable record. */
   readonly namespace: string | undefined;
   readonly name: string | undefined;
-  /** What its image takes on the node; 0 for a record without an image. */
-  readonly bytes: number;
+  /** Of a volume: what its image takes on the node; 0 for a record without an image. */
+  readonly bytes?: number;
+  /** Of a volume: size of its image. */
+  readonly sizeBytes?: number;
+  /** Of what lies in a volume: name of that. */
+  readonly volume?: string;
+  /** Of a Snapshot. */
+  readonly access?: 'ReadOnly' | 'ReadWrite';
 }
 
 /** Images and records of other uids than the known ones, in order of their uids. Changes nothing. */
@@ -28,14 +34,15 @@ async function describe({ layout }: Storage, uid: string): Promise<OrphanData> {
   // What can't be read as a record is an orphan all the same.
   const record = await loadRecord(layout, uid).catch(() => undefined);
   const { namespace, name } = record ?? {};
-  return { uid, kind: 'LoopbackVolume', namespace, name, bytes: await allocatedBytes(layout.imagePath(uid)) };
+  return { uid, kind: 'LoopbackVolume', namespace, name, ...(await sizesOf(layout.imagePath(uid))) };
 }
 
-async function allocatedBytes(imagePath: string): Promise<number> {
+async function sizesOf(imagePath: string): Promise<Pick<OrphanData, 'bytes' | 'sizeBytes'>> {
   try {
-    return (await stat(imagePath)).blocks * 512;
+    const { blocks, size } = await stat(imagePath);
+    return { bytes: blocks * 512, sizeBytes: size };
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return 0;
+    if (isErrno(error, 'ENOENT')) return { bytes: 0 };
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { obstacleOf } from '../../../src/controller/volumes/kind.ts';
+import { obstacleOf } from '../../../src/controller/volumes/obstacle.ts';
 import { decidePlacement, type NodeOffer, type PlacementRequest } from '../../../src/controller/volumes/placement.ts';
 import { btrfsNodeOf, condition } from '../../builders/objects.ts';
 

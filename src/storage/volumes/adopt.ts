@@ -1,0 +1,107 @@
+import { rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Run } from '../../host/command.ts';
+import { refuseStranger } from '../adoption.ts';
+import { attempt, type Storage } from '../context.ts';
+import { StorageError } from '../errors.ts';
+import { isErrno, loadRecord, removeRecord, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
+import { takeDown } from './bring-down.ts';
+import type { VolumeIdentity } from './create.ts';
+import { observePlace } from './observe.ts';
+
+/**
+ * Image, exports and record that were made for `orphanUid` are this volume's, with all that is in the image. The record of this
+ * volume is written first and says what is going on (`adopting`), the other one goes last: a crash at any step leaves the
+ * data under one of the two uids, and a repeated run goes on from there. Throws `refused` (OrphanNotFound, AdoptionRefused,
+ * BackingFileMissing), or `in-use` while something has it mounted.
+ */
+export async function adoptVolume(
+  storage: Storage,
+  identity: VolumeIdentity,
+  orphanUid: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  await withBoth(storage, [identity.uid, orphanUid], signal, async (run) => {
+    const own = (await loadRecord(storage.layout, identity.uid)) ?? (await begin(storage, run, identity, orphanUid));
+    await finish(storage, run, own);
+  });
+}
+
+/** An adoption that was begun is done, if there is one; safe to repeat. */
+export async function finishAdoption(storage: Storage, uid: string, signal?: AbortSignal): Promise<void> {
+  const { adopting } = (await loadRecord(storage.layout, uid).catch(() => undefined)) ?? {};
+  if (adopting === undefined) return;
+  await withBoth(storage, [uid, adopting], signal, async (run) => {
+    const own = await loadRecord(storage.layout, uid);
+    if (own !== undefined) await finish(storage, run, own);
+  });
+}
+
+/** Wherever the image is at the moment, its lock is held. */
+async function withBoth(
+  storage: Storage,
+  [uid, orphanUid]: readonly [string, string],
+  signal: AbortSignal | undefined,
+  work: (run: Run) => Promise<void>,
+): Promise<void> {
+  await storage.withVolume(uid, signal, () =>
+    storage.withVolume(orphanUid, signal, (run) => attempt('adopt the volume', () => work(run))),
+  );
+}
+
+async function begin(storage: Storage, run: Run, identity: VolumeIdentity, orphanUid: string): Promise<VolumeRecord> {
+  const { layout } = storage;
+  const half = await loadRecord(layout, orphanUid);
+  // Whoever was about to have it is gone himself.
+  if (half?.adopting !== undefined) await finish(storage, run, half);
+  const { record, image } = await observePlace(storage, orphanUid);
+  if (record === undefined && image === undefined) {
+    const message = `there is nothing on this node for ${orphanUid}; see status.orphans of the BtrfsNodes, and make the volume anew with the right uid`;
+    throw new StorageError('refused', message, { reason: 'OrphanNotFound' });
+  }
+  refuseStranger(record, { kind: 'LoopbackVolume', ...identity });
+  if (!record.initialized) {
+    const message = `${orphanUid} was never finished, so nothing was ever in it; make the volume without source.adopt`;
+    throw new StorageError('refused', message, { reason: 'AdoptionRefused' });
+  }
+  if (image === undefined) {
+    const message = `only the record of ${orphanUid} is there; put back its image as ${layout.imagePath(orphanUid)}`;
+    throw new StorageError('refused', message, { reason: 'BackingFileMissing' });
+  }
+  await takeDown(storage, run, orphanUid);
+  const own = { ...record, uid: identity.uid, adopting: orphanUid };
+  await saveRecord(layout, own);
+  return own;
+}
+
+async function finish(storage: Storage, run: Run, { adopting, ...record }: VolumeRecord): Promise<void> {
+  if (adopting === undefined) return;
+  const { layout } = storage;
+  const from = await observePlace(storage, adopting);
+  if (from.image !== undefined) {
+    const { image } = await observePlace(storage, record.uid);
+    if (image !== undefined) throw conflict(layout.imagePath(record.uid));
+    await takeDown(storage, run, adopting);
+    await rename(layout.imagePath(adopting), layout.imagePath(record.uid));
+    await syncDirectory(layout.imagesPath);
+  }
+  if (record.export !== undefined) await moveExports(storage, record.export.namespaceUid, adopting, record.uid);
+  await removeRecord(layout, adopting);
+  await saveRecord(layout, record);
+}
+
+function conflict(imagePath: string): StorageError {
+  return new StorageError('conflict', `an image is at ${imagePath} already; it is left as it is. Move it away`, {
+    reason: 'ForeignFilesystem',
+  });
+}
+
+async function moveExports({ layout }: Storage, namespaceUid: string, from: string, to: string): Promise<void> {
+  const path = layout.exportPath(namespaceUid, from);
+  try {
+    await rename(path, layout.exportPath(namespaceUid, to));
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}

@@ -1,0 +1,61 @@
+import type { BtrfsNode, Orphan } from '../../../src/api/btrfs-node.ts';
+import type { OperatorProcess } from '../../cluster/processes.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
+import type { Lab } from '../lab.ts';
+
+export const NODE = 'node-a';
+
+/** What tests of orphans do, on top of a lab with one node. */
+export function adoptionKit(lab: Lab) {
+  let agent: OperatorProcess | undefined;
+  const btrfsNode = () => lab.btrfsNodes.get(NODE);
+
+  const kit = {
+    get agent(): OperatorProcess {
+      if (agent === undefined) throw new Error('no agent was started');
+      return agent;
+    },
+    async startAgent(flags: readonly string[] = []): Promise<void> {
+      agent = await lab.startAgent(NODE, { flags: [...flags] });
+    },
+    /** Does this while no agent runs, and starts the next one. */
+    async withoutAgent(change: () => void | Promise<void>): Promise<void> {
+      kit.agent.kill('SIGKILL');
+      await kit.agent.exited;
+      await change();
+      await kit.startAgent();
+    },
+    /** Gone from the API server, as if it had never been there; no agent may run. */
+    async forget(...objects: readonly string[]): Promise<void> {
+      for (const object of objects) {
+        await lab.kubectl(['delete', object, '--wait=false']);
+        await lab
+          .kubectl(['patch', object, '--type=merge', '--patch={"metadata":{"finalizers":null}}'])
+          .catch(() => '');
+      }
+    },
+    /** What the node lists as belonging to no object, as soon as it is as `are` says. */
+    async orphansThat(are: (orphans: readonly Orphan[]) => boolean, timeoutMs = 20_000): Promise<readonly Orphan[]> {
+      let last: BtrfsNode | undefined;
+      const check = async () => {
+        last = await btrfsNode();
+        const orphans = last?.status.orphans ?? [];
+        return last !== undefined && are(orphans) ? orphans : undefined;
+      };
+      return await waitFor(check, { what: 'orphans as expected', timeoutMs }).catch((cause: unknown) => {
+        throw new Error(`last listed: ${JSON.stringify(last?.status.orphans)}`, { cause });
+      });
+    },
+    /** The orphan as soon as it is listed. */
+    async orphan(uid: string): Promise<Orphan> {
+      const listed = await kit.orphansThat((orphans) => orphans.some((orphan) => orphan.uid === uid));
+      return listed.find((orphan) => orphan.uid === uid) as Orphan;
+    },
+    notListed: (...uids: readonly string[]) =>
+      kit.orphansThat((orphans) => !orphans.some(({ uid }) => uids.includes(uid))),
+    btrfsNode,
+  };
+  return kit;
+}
+
+export type AdoptionKit = ReturnType<typeof adoptionKit>;
