@@ -54,6 +54,7 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
         client,
         claimClient,
         snapshots: caches.snapshots,
+        onVolumeContent: parts.orphans.look,
         writer: createStatusWriter({
           client,
           fieldManager,

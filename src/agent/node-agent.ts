@@ -19,6 +19,7 @@ import { startCacheReconcilers } from './cache-reconcilers.ts';
 import { type CacheListener, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
 import { nameOf, nodeMetricsSource } from './metrics-source.ts';
+import { createOrphanWatch } from './node/orphans.ts';
 import {
   type ReconcilerParts,
   startNodeReconciler,
@@ -90,6 +91,14 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     host,
     transfer,
     events,
+    orphans: createOrphanWatch({
+      storage,
+      caches,
+      clock: systemClock,
+      log,
+      signal,
+      onChange: () => triggers?.nodeChanged(),
+    }),
     onUsage: usageListener(agent.agentMetrics, () => triggers),
   };
   const queues: Queues = {
@@ -100,8 +109,9 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   };
   try {
     await caches.synced(signal);
-    triggers = createTriggers({ nodeName, caches, queues });
+    triggers = createTriggers({ nodeName, caches, queues, orphans: parts.orphans });
     triggers.enqueueAll();
+    parts.orphans.look();
     agent.setReady(caches.complaint);
     await Promise.all([renewLease(agent, signal), lookRegularly(parts, triggers, signal)]);
   } catch (error) {

@@ -18,11 +18,11 @@ import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
 import { type Platform, readPlatform } from '../storage/platform.ts';
 import { type StreamLimits, strictStreamLimits } from '../storage/streams/validate-stream.ts';
-import { findOrphans } from '../storage/volumes/orphans.ts';
 import type { Caches } from './caches.ts';
 import { dependentsIn } from './dependents.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
+import type { OrphanWatch } from './node/orphans.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
 import { createOpenContent } from './outside-content.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
@@ -45,6 +45,7 @@ export interface ReconcilerParts {
   readonly host: HostState;
   readonly transfer: TransferPort;
   readonly events: EventRecorder;
+  readonly orphans: OrphanWatch;
   readonly onUsage: VolumeReconcilerOptions['onUsage'];
 }
 
@@ -170,13 +171,9 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
       committedBytes: host.committedBytes(),
       pressure: host.pressure,
       transferEndpoint: transfer.endpoint,
-      orphans: caches.volumes.hasSynced ? await findOrphans(storage, uidsOf(caches.volumes.values())) : undefined,
+      orphans: await parts.orphans.found(),
     }),
   });
   const hooks = metrics.reconcilerHooks('btrfsnode');
   return startReconciler({ name: 'btrfsnode', concurrency: 1, reconcile, judge, log, ...hooks });
-}
-
-function uidsOf(volumes: Iterable<LoopbackVolume>): ReadonlySet<string> {
-  return new Set([...volumes].map(({ metadata }) => metadata.uid));
 }

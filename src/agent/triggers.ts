@@ -9,6 +9,7 @@ import type { Change } from '../kube/object-store.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
 import { cachesIn, claimsOf, lostClaims } from './build-caches/relations.ts';
 import type { CacheListener } from './caches.ts';
+import type { OrphanWatch } from './node/orphans.ts';
 import type { Cached } from './snapshots/options.ts';
 import { isCommitted, referenceKey, snapshotsIn, sourceKey } from './snapshots/relations.ts';
 
@@ -25,6 +26,7 @@ export interface TriggerOptions {
     readonly claims: Cached<BuildCacheClaim>;
   };
   readonly queues: Queues;
+  readonly orphans: Pick<OrphanWatch, 'look'>;
 }
 
 interface AgentObject extends KubeObject {
@@ -51,11 +53,13 @@ export interface Triggers extends CacheListener {
   enqueueVolume(key: string): void;
   /** The cache has something new to count. */
   cacheOutcome(key: string): void;
+  /** The node has something new to tell. */
+  nodeChanged(): void;
 }
 
 /** Which keys a change makes worth a pass. */
 export function createTriggers(options: TriggerOptions): Triggers {
-  const { nodeName, caches, queues } = options;
+  const { nodeName, caches, queues, orphans } = options;
   const enqueueContentOf = (volume: LoopbackVolume) => {
     for (const snapshot of snapshotsIn(volume, caches.snapshots)) queues.snapshots.enqueue(keyOf(snapshot));
     for (const cache of cachesIn(volume, caches.buildCaches)) {
@@ -72,11 +76,17 @@ export function createTriggers(options: TriggerOptions): Triggers {
     },
     snapshotChanged(change) {
       wakeRelated(options, change);
+      if (change.kind === 'deleted' || hasAdopted(change, ({ status }) => status.uuid))
+        lookForLeft(options, change.object);
       enqueueIfAsked(queues.snapshots, change);
     },
     buildCacheChanged(change) {
       const { kind, object } = change;
-      if (kind === 'deleted') enqueueVolumeOf(options, object);
+      if (kind === 'deleted') {
+        enqueueVolumeOf(options, object);
+        lookForLeft(options, object);
+      }
+      if (hasAdopted(change, ({ status }) => status.currentGeneration)) lookForLeft(options, object);
       if (kind !== 'updated' || offer(object) !== offer(change.previous)) {
         for (const claim of claimsOf(object, caches.claims)) queues.claims.enqueue(keyOf(claim));
       }
@@ -91,10 +101,14 @@ export function createTriggers(options: TriggerOptions): Triggers {
       const cache = caches.buildCaches.get(cacheKey);
       if (kind === 'deleted' && cache?.metadata.deletionTimestamp !== undefined) queues.buildCaches.enqueue(cacheKey);
       if (kind === 'deleted' && cache !== undefined) enqueueVolumeOf(options, cache);
+      if (kind === 'deleted') lookForLeft(options, cache);
       enqueueIfAsked(queues.claims, change);
     },
     btrfsNodeChanged: () => queues.node.enqueue(nodeName),
-    volumeMounted: enqueueContentOf,
+    volumeMounted(volume) {
+      enqueueContentOf(volume);
+      orphans.look(volume.metadata.uid);
+    },
     volumeUsage(volume, freePercent) {
       for (const cache of cachesIn(volume, caches.buildCaches)) {
         const isShort = findCondition(cache.status.conditions, 'CapacityPressure') !== undefined;
@@ -102,6 +116,7 @@ export function createTriggers(options: TriggerOptions): Triggers {
       }
     },
     enqueueVolume: (key) => queues.volumes.enqueue(key),
+    nodeChanged: () => queues.node.enqueue(nodeName, { afterMs: CHILDREN_DELAY_MS }),
     cacheOutcome: (key) => queues.buildCaches.enqueue(key, { afterMs: CHILDREN_DELAY_MS }),
     enqueueAll() {
       queues.node.enqueue(nodeName);
@@ -133,6 +148,21 @@ function enqueueVolumeOf(
   const key = referenceKey(object, object.spec.volumeRef);
   if (caches.volumes.get(key)?.metadata.deletionTimestamp === undefined) return;
   queues.volumes.enqueue(key, { afterMs: CHILDREN_DELAY_MS });
+}
+
+/** An object is gone: what it had is gone too, was kept, or was forgotten. */
+function lookForLeft(
+  { caches, orphans }: TriggerOptions,
+  object: (KubeObject & { readonly spec: { readonly volumeRef: { readonly name: string } } }) | undefined,
+): void {
+  const volume = object === undefined ? undefined : caches.volumes.get(referenceKey(object, object.spec.volumeRef));
+  orphans.look(volume?.metadata.uid);
+}
+
+/** What it has now was an orphan. */
+function hasAdopted<T extends Snapshot | BuildCache>(change: Change<T>, contentOf: (object: T) => unknown): boolean {
+  if (change.kind !== 'updated' || change.object.spec.source?.adopt === undefined) return false;
+  return contentOf(change.object) !== contentOf(change.previous);
 }
 
 /** Those that wait for a Snapshot, and those that count it. */

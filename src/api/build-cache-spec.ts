@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { adoption } from './adoption.ts';
 import { owner } from './owner.ts';
 import { reference } from './reference.ts';
 import { type CelRule, rules, text, wholeNumber } from './schema.ts';
@@ -19,6 +20,24 @@ const seedStays: CelRule = {
   rule: 'has(self.seed) == has(oldSelf.seed)',
   message: 'cannot be added or removed; make a new BuildCache',
   fieldPath: '.seed',
+};
+
+const source = z
+  .object({ adopt: adoption('A BuildCache in the volume of volumeRef') })
+  .describe(
+    'Generations that are in the volume already; without it, the cache begins with seed, or empty. Its resetToken counts as applied. Stays as it is.',
+  );
+
+const sourceStays: CelRule = {
+  rule: 'has(self.source) == has(oldSelf.source)',
+  message: 'cannot be added or removed; make a new BuildCache',
+  fieldPath: '.source',
+};
+
+const oneBeginning: CelRule = {
+  rule: '!has(self.source) || !has(self.seed)',
+  message: 'cannot be combined with seed: what is adopted has its generations; keep one of them',
+  fieldPath: '.source',
 };
 
 export const BuildCacheSpec = z
@@ -54,6 +73,7 @@ export const BuildCacheSpec = z
         'Any text; a new value starts an empty generation, and claims from before publish nothing. A time or a build number will do.',
       ),
     seed: seed.meta(rules(immutable)).optional(),
+    source: source.meta(rules(immutable)).optional(),
     minFreePercent: wholeNumber()
       .min(0)
       .max(90)
@@ -62,7 +82,7 @@ export const BuildCacheSpec = z
         'When less of the volume is free, in percent of its size, old generations go, the oldest first; never the newest, the pinned one, or one that a claim started from.',
       ),
   })
-  .meta(rules(seedStays))
+  .meta(rules(seedStays, sourceStays, oneBeginning))
   .describe('The cache that is wanted. Written by you only, never by the operator.');
 
 export type BuildCacheSpec = z.infer<typeof BuildCacheSpec>;

@@ -4,7 +4,7 @@ import { nodeNameStays, observedGeneration, placedNodeName } from './placed-stat
 import { atomicList, rules, text, time, wholeNumber } from './schema.ts';
 
 /** More than keepGenerations allows: those that claims started from stay as well. */
-const MAX_LISTED = 256;
+export const MAX_LISTED = 256;
 
 const count = (what: string) => wholeNumber().min(0).optional().describe(`How many claims ${what} so far.`);
 
@@ -25,6 +25,11 @@ export const BuildCacheStatus = z
       .optional()
       .describe('The generations that are kept, the oldest first.'),
     activeClaims: wholeNumber().min(0).optional().describe('How many claims hold a clone and were not released.'),
+    clones: atomicList(text(36), MAX_LISTED)
+      .optional()
+      .describe(
+        'uids of the claims that have clones in the volume. When such a claim is gone, its clone goes; a clone of a claim that was never named here is an orphan of the BtrfsNode and stays.',
+      ),
     published: count('became a generation'),
     superseded: count('came too late, after another one had published'),
     unchanged: count('had changed nothing'),

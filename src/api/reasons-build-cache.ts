@@ -1,4 +1,4 @@
-import { commonConditionTypes, commonReasons, type TermTable, term } from './reasons.ts';
+import { adoptionReasons, commonConditionTypes, commonReasons, type TermTable, term } from './reasons.ts';
 
 export const buildCacheConditionTypes = {
   Scheduled: term(
@@ -44,6 +44,7 @@ const volumeReasons = {
 export const buildCacheReasons = {
   ...commonReasons,
   ...volumeReasons,
+  ...adoptionReasons,
   Placed: term('The BuildCache is on the node of its volume.'),
   VolumeNotFound: term(
     'There is no LoopbackVolume of the name in spec.volumeRef.',

@@ -1,4 +1,11 @@
-import { commonConditionTypes, commonReasons, sourceReasons, type TermTable, term } from './reasons.ts';
+import {
+  adoptionReasons,
+  commonConditionTypes,
+  commonReasons,
+  sourceReasons,
+  type TermTable,
+  term,
+} from './reasons.ts';
 
 export const snapshotConditionTypes = {
   Scheduled: term(
@@ -38,6 +45,7 @@ export const snapshotReasons = {
   Committed: term('The Snapshot is read-only for ever.'),
   Writable: term('The Snapshot may be changed; set spec.access to ReadOnly to commit it.'),
   ...sourceReasons,
+  ...adoptionReasons,
   ParentMissing: term(
     'The stream is incremental and the volume does not have the subvolume that it builds on.',
     'Import that one first, or use a full stream.',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { adoption } from './adoption.ts';
 import { download } from './download.ts';
 import { owner } from './owner.ts';
 import { fileName, reference } from './reference.ts';
@@ -26,12 +27,13 @@ const source = z
       .optional()
       .describe('A btrfs send stream (full, or incremental on a subvolume that the volume has) from outside.'),
     empty: z.object({}).optional().describe('Write {}: an empty subvolume; needs access ReadWrite when it is made.'),
+    adopt: adoption('A Snapshot in the volume of volumeRef').optional(),
   })
   .meta(
     rules(
       {
-        rule: '[has(self.volume), has(self.snapshotRef), has(self.stream), has(self.empty)].exists_one(x, x)',
-        message: 'must have exactly one of volume, snapshotRef, stream and empty',
+        rule: '[has(self.volume), has(self.snapshotRef), has(self.stream), has(self.empty), has(self.adopt)].exists_one(x, x)',
+        message: 'must have exactly one of volume, snapshotRef, stream, empty and adopt',
       },
       immutable,
     ),

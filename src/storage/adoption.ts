@@ -22,7 +22,7 @@ export function refuseStranger<R extends RecordedOwner>(
 
 function strangeness(record: RecordedOwner | undefined, wanted: RecordedOwner): string | undefined {
   if (record === undefined) {
-    return 'no record tells whose it is; the administrator of the node can put it into imports/<namespace>/ for source.image';
+    return 'there is no record that tells whose it is; only the administrator of the node can bring it back by hand';
   }
   if (record.namespace !== wanted.namespace) return 'its record names another namespace; only an object there gets it';
   if (record.kind !== wanted.kind) return `its record names a ${record.kind}, and this is a ${wanted.kind}`;

@@ -7,6 +7,7 @@ export const DATA_NAME = 'data';
 export const STAGING_NAME = 'staging';
 const CACHES_NAME = 'caches';
 const CLAIMS_NAME = 'claims';
+const SNAPSHOTS_NAME = 'snapshots';
 
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -78,9 +79,9 @@ export const RECEIVING_PREFIX = '.receiving-';
 
 /** Paths in a volume's tree, relative to it. */
 export const treeLayout = Object.freeze({
-  snapshotPath: (uid: string) => `snapshots/${checkUid(uid)}`,
-  writablePath: (uid: string) => `snapshots/${checkUid(uid)}/rw`,
-  committedPath: (uid: string) => `snapshots/${checkUid(uid)}/ro`,
+  snapshotPath: (uid: string) => `${SNAPSHOTS_NAME}/${checkUid(uid)}`,
+  writablePath: (uid: string) => `${SNAPSHOTS_NAME}/${checkUid(uid)}/rw`,
+  committedPath: (uid: string) => `${SNAPSHOTS_NAME}/${checkUid(uid)}/ro`,
   stagingPath: (uid: string) => `${STAGING_NAME}/${checkUid(uid)}`,
   cachePath: (uid: string) => `${CACHES_NAME}/${checkUid(uid)}`,
   generationPath: (uid: string, generation: number) => `${CACHES_NAME}/${checkUid(uid)}/${checkNumber(generation)}`,
@@ -102,6 +103,29 @@ export function claimUidAt(path: string): string | undefined {
   const [area, uid = '', name, ...more] = path.split('/');
   const isClone = area === CLAIMS_NAME && (name === 'rw' || name === 'ro') && more.length === 0 && UID.test(uid);
   return isClone ? uid : undefined;
+}
+
+/** What lives in a volume beside its data. */
+export type TreeKind = 'Snapshot' | 'BuildCache' | 'BuildCacheClaim';
+
+const KIND_OF: Readonly<Record<string, TreeKind>> = {
+  [SNAPSHOTS_NAME]: 'Snapshot',
+  [CACHES_NAME]: 'BuildCache',
+  [CLAIMS_NAME]: 'BuildCacheClaim',
+};
+
+/** Whose subvolume is at this path of the tree; undefined for anything else. */
+export function ownerAt(path: string): { readonly kind: TreeKind; readonly uid: string } | undefined {
+  const [area = '', uid = '', name, ...more] = path.split('/');
+  const kind = Object.hasOwn(KIND_OF, area) ? KIND_OF[area] : undefined;
+  if (kind === undefined || name === undefined || more.length > 0 || !UID.test(uid)) return undefined;
+  return { kind, uid };
+}
+
+/** Where all that belongs to an object of this kind is, in the tree. */
+export function homePath(kind: TreeKind, uid: string): string {
+  if (kind === 'Snapshot') return treeLayout.snapshotPath(uid);
+  return kind === 'BuildCache' ? treeLayout.cachePath(uid) : treeLayout.claimPath(uid);
 }
 
 /** The uid of the object that unfinished work at this path of the tree is for; undefined for anything else. */

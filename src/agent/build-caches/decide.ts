@@ -6,6 +6,8 @@ import type { Refusal } from './options.ts';
 export type Action =
   /** There is nothing yet: write the record. */
   | { readonly kind: 'begin' }
+  /** There is nothing yet: take over what is there for another uid. */
+  | { readonly kind: 'adopt'; readonly uid: string }
   /** Start anew with an empty generation. */
   | { readonly kind: 'reset'; readonly record: CacheRecord }
   /** Make the first generation since the last reset. */
@@ -20,7 +22,7 @@ export function decide(cache: BuildCache, seen: CacheObservation, isKept: (gener
   const { record, generations } = seen;
   if (record === undefined || record === 'damaged') {
     if (generations.length > 0) return recordDamaged();
-    if (status.currentGeneration === undefined) return { kind: 'begin' };
+    if (status.currentGeneration === undefined) return beginning(cache);
     return record === 'damaged' ? recordDamaged() : dataMissing();
   }
   if (spec.resetToken !== record.resetToken) return { kind: 'reset', record };
@@ -41,6 +43,10 @@ export function decide(cache: BuildCache, seen: CacheObservation, isKept: (gener
     );
   }
   return { kind: 'rest' };
+}
+
+function beginning({ spec }: BuildCache): Action {
+  return spec.source === undefined ? { kind: 'begin' } : { kind: 'adopt', uid: spec.source.adopt.uid };
 }
 
 /** Generations of before the last reset, and more than are to be kept. */

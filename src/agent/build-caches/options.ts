@@ -36,6 +36,8 @@ export interface BuildCacheReconcilerOptions extends CachePassOptions {
   readonly claimClient: ResourceClient<BuildCacheClaim>;
   readonly snapshots: Cached<Snapshot>;
   readonly writer: StatusWriter<BuildCache, BuildCacheStatus>;
+  /** What lives in this volume has changed. */
+  readonly onVolumeContent: (volumeUid: string) => void;
 }
 
 export interface ClaimReconcilerOptions extends CachePassOptions {

@@ -1,9 +1,11 @@
 import type { BuildCache } from '../../api/build-cache.ts';
+import { MAX_LISTED } from '../../api/build-cache-status.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { buildCacheReasons } from '../../api/reasons-build-cache.ts';
 import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, recheck, settled, settledAfter } from '../../runtime/outcome.ts';
+import { adoptCache } from '../../storage/caches/adopt.ts';
 import {
   beginCache,
   type CacheObservation,
@@ -13,6 +15,7 @@ import {
 } from '../../storage/caches/cache.ts';
 import { removeGenerations } from '../../storage/caches/remove.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { proveOrphan } from '../prove-orphan.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { volumeOf } from '../snapshots/relations.ts';
 import { type Action, decide } from './decide.ts';
@@ -57,6 +60,8 @@ class Pass {
   readonly #mounted = new Set<number>();
   /** Something left over is still mounted. */
   #isHeld = false;
+  /** Claims that have clones in the volume; undefined as long as that was not looked at. */
+  #clones: readonly string[] | undefined;
   #step = '';
 
   constructor(options: BuildCacheReconcilerOptions, cache: BuildCache, signal: AbortSignal) {
@@ -116,6 +121,13 @@ class Pass {
     switch (action.kind) {
       case 'begin':
         return await beginCache(tree, { uid, namespace, name }, spec.resetToken);
+      case 'adopt': {
+        const orphanUid = action.uid;
+        const { caches } = this.#options;
+        await proveOrphan(this.#options, caches, { object: this.#cache, tree, orphanUid, kind: 'BuildCache' });
+        await adoptCache(tree, { uid, namespace, name }, orphanUid, spec.resetToken);
+        return this.#tell('Adopted', `took over what was in the volume for ${orphanUid}`);
+      }
       case 'reset':
         await resetCache(tree, action.record, spec.resetToken);
         return this.#tell('Reset', `claims start from an empty generation, ${action.record.nextGeneration}`);
@@ -146,8 +158,11 @@ class Pass {
 
   async #tidy(tree: Tree): Promise<void> {
     const strays = await removeStrays(this.#options, this.#cache, tree);
-    this.#isHeld = strays.held > 0;
+    this.#isHeld = strays.held.length > 0;
+    const live = claimsOf(this.#cache, this.#options.claims).map(({ metadata }) => metadata.uid);
+    this.#clones = strays.clones.filter((uid) => live.includes(uid) || strays.held.includes(uid)).slice(0, MAX_LISTED);
     if (strays.removed.length > 0) {
+      this.#options.onVolumeContent(volumeOf(this.#options.volumes, this.#cache).metadata.uid);
       this.#tell('Cleaned', `removed, as their objects are gone: ${strays.removed.join(', ')}`);
     }
     const { removed, pressure } = await keepFree(this.#options, this.#cache, tree);
@@ -175,6 +190,7 @@ class Pass {
       statusOf({
         cache,
         seen: this.#seen,
+        clones: this.#clones,
         refusal,
         pressure: this.#pressure,
         claims: claimsOf(cache, claims),

@@ -13,6 +13,8 @@ export interface Report {
   readonly cache: BuildCache;
   /** undefined: could not be looked at. */
   readonly seen: CacheObservation | undefined;
+  /** Uids of claims of this cache that have clones; undefined: as before. */
+  readonly clones?: readonly string[] | undefined;
   readonly refusal: Refusal | undefined;
   /** Why less is free than is wanted; undefined if enough is, or if it was not looked at. */
   readonly pressure: string | undefined;
@@ -22,12 +24,13 @@ export interface Report {
 }
 
 export function statusOf(report: Report): BuildCacheStatus {
-  const { cache, seen, refusal, pressure, claims, now } = report;
+  const { cache, seen, clones, refusal, pressure, claims, now } = report;
   const previous = ownedByAgent(cache.status);
   return {
     ...previous,
     observedGeneration: cache.metadata.generation,
     ...(seen === undefined ? {} : factsOf(seen, previous)),
+    ...(clones === undefined ? {} : { clones: clones.toSorted() }),
     activeClaims: claims.filter(isActive).length,
     ...countsOf(report, previous),
     conditions: conditionsOf<BuildCacheConditionType, BuildCacheReason>(

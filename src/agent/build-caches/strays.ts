@@ -1,28 +1,33 @@
 import type { BuildCache } from '../../api/build-cache.ts';
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
+import { keyOf } from '../../kube/object.ts';
 import { removeClone } from '../../storage/caches/claim.ts';
 import { readClaimRecord } from '../../storage/caches/records.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { claimUidAt, stagingUidAt, treeLayout } from '../../storage/layout.ts';
 import { mountPointsOf } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { referenceKey } from '../snapshots/relations.ts';
 import type { BuildCacheReconcilerOptions } from './options.ts';
 
 type StrayOptions = Pick<
   BuildCacheReconcilerOptions,
-  'caches' | 'claims' | 'snapshots' | 'volumes' | 'claimClient' | 'podsUsing'
+  'caches' | 'claims' | 'snapshots' | 'volumes' | 'client' | 'claimClient' | 'podsUsing'
 >;
 
 export interface Strays {
   /** What is gone, in words for people. */
   readonly removed: readonly string[];
-  /** How many something still has mounted. */
-  readonly held: number;
+  /** Uids of claims whose clones go as soon as nothing has them mounted any more. */
+  readonly held: readonly string[];
+  /** Uids of all clones that are in the volume. */
+  readonly clones: readonly string[];
 }
 
 /**
  * Clones in the volume of a cache whose claims are gone, and unfinished work for objects that are gone, are gone too: their
- * objects were removed by force, or while no agent ran. Each claim is looked for at the API server first (rule 8).
+ * objects were removed by force, or while no agent ran. Each claim is looked for at the API server first (rule 8). A clone of a claim
+ * that this API server never knew (it was restored from before, or is a new one) stays: it is an orphan.
  */
 export async function removeStrays(options: StrayOptions, cache: BuildCache, tree: Tree): Promise<Strays> {
   const kinds = [options.claims, options.caches, options.snapshots, options.volumes];
@@ -31,20 +36,32 @@ export async function removeStrays(options: StrayOptions, cache: BuildCache, tre
   const strays = (uidAt: (path: string) => string | undefined) =>
     new Set(paths.flatMap((path) => uidAt(path) ?? []).filter((uid) => !known.has(uid)));
   const removed: string[] = [];
-  let held = 0;
-  for (const uid of strays(claimUidAt)) {
-    const name = await nameOfStray(options, cache, tree, uid);
+  const held: string[] = [];
+  const clones = new Set(paths.flatMap((path) => claimUidAt(path) ?? []));
+  const lost = strays(claimUidAt);
+  const wereKnown = lost.size === 0 ? new Set() : await claimsOnceKnown(options, cache);
+  for (const uid of lost) {
+    const name = await nameOfStray(options, cache, { tree, uid, wasKnown: wereKnown.has(uid) });
     if (name === undefined) continue;
     const outcome = await removeUnlessUsed(options, tree, uid);
+    if (outcome === 'in use') held.push(uid);
+    else clones.delete(uid);
     if (outcome === 'removed') removed.push(`clone of claim ${name}`);
-    if (outcome === 'in use') held++;
   }
   for (const uid of [...strays(stagingUidAt), ...leftovers(options, cache, paths)]) {
     if ((await mountPointsOf(tree, treeLayout.stagingPath(uid))).length > 0) continue;
     await tree.removeSubvolume(treeLayout.stagingPath(uid));
     removed.push(`unfinished work for ${uid}`);
   }
-  return { removed, held };
+  return { removed, held, clones: [...clones] };
+}
+
+/** Uids of claims that the caches of the volume have named in their status, as the API server has it now. */
+async function claimsOnceKnown({ caches, client }: StrayOptions, cache: BuildCache): Promise<ReadonlySet<string>> {
+  const volumeKey = referenceKey(cache, cache.spec.volumeRef);
+  const inVolume = [...caches.values()].filter((other) => referenceKey(other, other.spec.volumeRef) === volumeKey);
+  const fresh = await Promise.all(inVolume.map((other) => client.get(keyOf(other))));
+  return new Set(fresh.flatMap((other) => other?.status.clones ?? []));
 }
 
 /** Whose work was finished, but for its staging: this cache, which works on nothing else meanwhile, and claims that have their clones. */
@@ -54,15 +71,18 @@ function leftovers({ claims }: StrayOptions, cache: BuildCache, paths: readonly 
   return paths.flatMap((path) => stagingUidAt(path) ?? []).filter((uid) => uids.has(uid));
 }
 
-/** What to call a clone without a claim; undefined if it has one after all. A half-made one has no name: nobody was told of it. */
+/**
+ * What to call a clone that has to go; undefined if it has a claim after all, or is an orphan. A half-made one has no name: nobody was
+ * told of it.
+ */
 async function nameOfStray(
   { claimClient }: StrayOptions,
   { metadata }: BuildCache,
-  tree: Tree,
-  uid: string,
+  { tree, uid, wasKnown }: { readonly tree: Tree; readonly uid: string; readonly wasKnown: boolean },
 ): Promise<string | undefined> {
   const isIts = (claim: BuildCacheClaim | undefined) => claim?.metadata.uid === uid;
   const record = await readClaimRecord(tree, uid);
+  if (record !== undefined && !wasKnown) return undefined;
   if (record !== undefined && record !== 'damaged') {
     return isIts(await claimClient.get(`${record.namespace}/${record.name}`)) ? undefined : record.name;
   }

@@ -1,7 +1,9 @@
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
+import { adoptSubvolumes } from '../../storage/adopt-subvolumes.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { createSnapshot } from '../../storage/snapshots/create.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { proveOrphan } from '../prove-orphan.ts';
 import { timeOperation } from '../time-operation.ts';
 import { makeFromStream } from './make-from-stream.ts';
 import type { MakeOptions, SnapshotReconcilerOptions } from './options.ts';
@@ -14,6 +16,7 @@ export interface Made {
   readonly parent: Snapshot | undefined;
   readonly nested: boolean;
   readonly transfer?: SnapshotStatus['transfer'];
+  readonly adopted?: true;
   readonly text: string;
 }
 
@@ -45,6 +48,18 @@ export async function makeSnapshot(
       const how = await timed('receive', () => makeFromStream(options, snapshot, source.stream, tree, make));
       const text = `received from a stream, ${how.incrementalFrom === undefined ? 'a full one' : 'an incremental one'}`;
       return { parent: undefined, nested: false, transfer: how, text };
+    }
+    case 'orphan': {
+      const { uid, namespace = '', name } = snapshot.metadata;
+      await proveOrphan(options, options.snapshots, {
+        object: snapshot,
+        tree,
+        orphanUid: source.uid,
+        kind: 'Snapshot',
+      });
+      await adoptSubvolumes(tree, source.uid, { kind: 'Snapshot', identity: { uid, namespace, name }, changes: {} });
+      const text = `took over what was in the volume for ${source.uid}`;
+      return { parent: undefined, nested: false, adopted: true, text };
     }
     case 'missing':
       throw new StorageError('not-ready', source.message, { reason: source.reason });

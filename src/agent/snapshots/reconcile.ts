@@ -110,9 +110,11 @@ class Pass {
 
   /** A run that ended between the rename into its place and the sync leaves it there, and perhaps not on disk (rule 4). */
   async #makeDurable(tree: Tree): Promise<void> {
-    const { writable } = this.#seen ?? {};
-    if (this.#made !== undefined || writable === undefined) return;
-    if (writable.uuid !== this.#snapshot.status.uuid) await tree.sync();
+    const { writable, committed } = this.#seen ?? {};
+    // A committed one was put there by a snapshot, which is on disk at once, unless it was adopted.
+    const renamed = writable ?? (this.#snapshot.spec.source.adopt === undefined ? undefined : committed);
+    if (this.#made !== undefined || renamed === undefined) return;
+    if (renamed.uuid !== this.#snapshot.status.uuid) await tree.sync();
   }
 
   async #make(tree: Tree): Promise<void> {
@@ -145,7 +147,8 @@ class Pass {
     } finally {
       await progress.end();
     }
-    const reason = this.#made.transfer === undefined ? 'Created' : 'Transferred';
+    const made = this.#made.adopted ? 'Adopted' : 'Created';
+    const reason = this.#made.transfer === undefined ? made : 'Transferred';
     this.#tell(reason, 'Create', this.#made.text);
   }
 

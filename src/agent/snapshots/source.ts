@@ -12,6 +12,8 @@ export type Source =
   | { readonly kind: 'here'; readonly path: string | undefined; readonly parent?: Snapshot }
   /** A committed Snapshot in another volume, perhaps on another node. */
   | { readonly kind: 'elsewhere'; readonly parent: Snapshot }
+  /** What is in the volume and belongs to no object. */
+  | { readonly kind: 'orphan'; readonly uid: string }
   /** A send stream from outside. */
   | { readonly kind: 'stream'; readonly stream: Download }
   | { readonly kind: 'missing'; readonly reason: SnapshotReason; readonly message: string };
@@ -24,6 +26,7 @@ export async function findSource(
 ): Promise<Source> {
   const { source } = snapshot.spec;
   if (source.stream !== undefined) return { kind: 'stream', stream: source.stream };
+  if (source.adopt !== undefined) return { kind: 'orphan', uid: source.adopt.uid };
   if (source.snapshotRef === undefined)
     return { kind: 'here', path: source.empty === undefined ? DATA_NAME : undefined };
 

@@ -57,19 +57,24 @@ export async function readCacheRecord(tree: Tree, uid: string): Promise<Recorded
   return parseRecord(cacheRecordSchema, uid, await tree.readRecord(cacheRecordPath(uid)));
 }
 
+/** As {@link readCacheRecord}, whatever uid it names: of a cache that is being adopted it names the heir. */
+export async function readForeignCacheRecord(tree: Tree, uid: string): Promise<Recorded<CacheRecord>> {
+  return parseRecord(cacheRecordSchema, undefined, await tree.readRecord(cacheRecordPath(uid)));
+}
+
 export async function readClaimRecord(tree: Tree, uid: string): Promise<Recorded<ClaimRecord>> {
   return parseRecord(claimRecordSchema, uid, await tree.readRecord(claimRecordPath(uid)));
 }
 
 function parseRecord<T extends { readonly uid: string }>(
   schema: z.ZodType<T>,
-  uid: string,
+  uid: string | undefined,
   text: string | undefined,
 ): Recorded<T> {
   if (text === undefined) return undefined;
   try {
     const record = schema.parse(JSON.parse(text));
-    return record.uid === uid ? record : 'damaged';
+    return uid === undefined || record.uid === uid ? record : 'damaged';
   } catch {
     return 'damaged';
   }

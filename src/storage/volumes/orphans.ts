@@ -23,11 +23,20 @@ export interface OrphanData {
 /** Images and records of other uids than the known ones, in order of their uids. Changes nothing. */
 export async function findOrphans(storage: Storage, known: ReadonlySet<string>): Promise<readonly OrphanData[]> {
   const { layout } = storage;
-  const names = await Promise.all([layout.imagesPath, layout.recordsPath].map((area) => readdir(area)));
-  const uids = new Set(names.flat().flatMap((name) => uidOfFile(name) ?? []));
+  const uids = await uidsIn(layout.imagesPath, layout.recordsPath);
   return await Promise.all([...uids].filter((uid) => !known.has(uid)).map((uid) => describe(storage, uid))).then(
     (orphans) => orphans.toSorted((a, b) => (a.uid < b.uid ? -1 : 1)),
   );
+}
+
+/** Of all volumes that are or were on the node. */
+export async function recordedUids({ layout }: Storage): Promise<ReadonlySet<string>> {
+  return await uidsIn(layout.recordsPath);
+}
+
+async function uidsIn(...areas: readonly string[]): Promise<ReadonlySet<string>> {
+  const names = await Promise.all(areas.map((area) => readdir(area)));
+  return new Set(names.flat().flatMap((name) => uidOfFile(name) ?? []));
 }
 
 async function describe({ layout }: Storage, uid: string): Promise<OrphanData> {

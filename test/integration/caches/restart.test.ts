@@ -58,6 +58,8 @@ describe('BuildCache: what is left over', () => {
     await kit.createCache('left', 'vol');
     const [live, gone, used] = [await job('live', 'left'), await job('gone', 'left'), await job('used', 'left')];
     await createPod(lab, 'user', cloneOf(used));
+    // What the API server was never told of would be an orphan.
+    await kit.cacheThat('left', ({ status }) => status.clones?.length === 3);
     await agent.end();
     await Promise.all([gone, used].map(force));
     const cache = await kit.cacheReady('left');
@@ -108,6 +110,7 @@ describe('BuildCache: what is left over', () => {
   it('B2 BuildCache: clones without a claim go with their cache', async () => {
     const cache = await kit.createCache('leaver', 'vol');
     const stray = await job('stray', 'leaver');
+    await kit.cacheThat('leaver', ({ status }) => status.clones?.length === 1);
     await agent.end();
     await force(stray);
     await lab.kubectl(['delete', 'BuildCache/leaver', '--wait=false']);

@@ -20,7 +20,7 @@ function reasonsIn(room: string): readonly (readonly [reason: string, file: stri
 
 describe('reasons', () => {
   // Events have reasons of their own, which no condition shows.
-  const ofEvents = ['Created', 'Healed', 'Changed', 'Resized', 'Minimized', 'Transferred'];
+  const ofEvents = ['Created', 'Adopted', 'Healed', 'Changed', 'Resized', 'Minimized', 'Transferred'];
   const explained = {
     ...loopbackVolumeReasons,
     ...snapshotReasons,

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { createTriggers } from '../../../src/agent/triggers.ts';
 import type { EnqueueOptions, Reconciler } from '../../../src/runtime/reconciler.ts';
 import { condition, nodeLost, type VolumeParts, volumeOf } from '../../builders/objects.ts';
+import { snapshotOf } from '../../builders/snapshots.ts';
 
 const calls: string[] = [];
 
@@ -33,6 +34,7 @@ const triggers = createTriggers({
     claims: queueNamed('claims'),
     node: queueNamed('node'),
   },
+  orphans: { look: (volumeUid) => void calls.push(`orphans look ${volumeUid ?? 'everywhere'}`) },
 });
 const updated = (parts: VolumeParts) =>
   triggers.volumeChanged({ kind: 'updated', object: volumeOf(parts), previous: volumeOf() });
@@ -72,6 +74,31 @@ describe('createTriggers', () => {
   it('a change of the BtrfsNode is looked at', () => {
     triggers.btrfsNodeChanged();
     expect(calls).toEqual(['node enqueue node-a']);
+  });
+
+  it('C8 what is left of an object that is gone is looked for, everywhere if its volume is gone too', () => {
+    triggers.snapshotChanged({ kind: 'deleted', object: snapshotOf() });
+    expect(calls).toContain('orphans look everywhere');
+  });
+
+  it('C8 a Snapshot that has adopted leaves one orphan less, any other change leaves them as they are', () => {
+    const spec = { source: { adopt: { uid: '3f1f8f9e-3f64-4f0c-9d59-5b6f6c0c1a11' } } };
+    const [before, after] = [snapshotOf({ spec }), snapshotOf({ spec, status: { uuid: 'there' } })];
+    triggers.snapshotChanged({ kind: 'updated', object: after, previous: before });
+    expect(calls).toContain('orphans look everywhere');
+    calls.splice(0);
+    triggers.snapshotChanged({ kind: 'updated', object: after, previous: after });
+    triggers.snapshotChanged({
+      kind: 'updated',
+      object: snapshotOf({ status: { uuid: 'a' } }),
+      previous: snapshotOf(),
+    });
+    expect(calls.filter((call) => call.startsWith('orphans'))).toEqual([]);
+  });
+
+  it('C8 a volume that can be looked into is', () => {
+    triggers.volumeMounted(volumeOf());
+    expect(calls).toEqual([`orphans look ${volumeOf().metadata.uid}`]);
   });
 
   it('at the start everything is looked at; what is as it should be after what changes meanwhile', () => {
