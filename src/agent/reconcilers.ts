@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
 import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
+import { buildCacheType } from '../api/build-cache.ts';
+import { buildCacheClaimType } from '../api/build-cache-claim.ts';
 import { agentManager } from '../api/group.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
 import { ownedByAgent } from '../api/ownership.ts';
@@ -24,6 +26,7 @@ import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
 import type { OrphanWatch } from './node/orphans.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
+import { type RemoveOrphansOptions, removeOrphans } from './node/remove-orphans.ts';
 import { createOpenContent } from './outside-content.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
@@ -173,7 +176,23 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
       transferEndpoint: transfer.endpoint,
       orphans: await parts.orphans.found(),
     }),
+    removeOrphans: (btrfsNode, orphans) => removeOrphans(removeOptionsOf(parts), btrfsNode, orphans),
   });
   const hooks = metrics.reconcilerHooks('btrfsnode');
   return startReconciler({ name: 'btrfsnode', concurrency: 1, reconcile, judge, log, ...hooks });
+}
+
+function removeOptionsOf({ config, transport, storage, events, orphans }: ReconcilerParts): RemoveOrphansOptions {
+  return {
+    storage,
+    events,
+    podsUsing: createPodsUsing(createResourceClient(transport, podType), config.nodeName),
+    orphans,
+    clients: {
+      LoopbackVolume: createResourceClient(transport, loopbackVolumeType),
+      Snapshot: createResourceClient(transport, snapshotType),
+      BuildCache: createResourceClient(transport, buildCacheType),
+      BuildCacheClaim: createResourceClient(transport, buildCacheClaimType),
+    },
+  };
 }

@@ -71,6 +71,8 @@ export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
     if (lookedAtMs !== undefined) await clock.sleep(DELAY_MS, options.signal);
     due.delete(volumeUid);
     await (volumeUid === undefined ? lookIntoAll() : lookInto(volumeUid));
+    const recorded = await recordedUids(storage);
+    for (const uid of inVolumes.keys()) if (!recorded.has(uid)) inVolumes.delete(uid);
     onChange();
   };
   const look = (volumeUid?: string) => {

@@ -31,6 +31,8 @@ export interface NodeReconcilerOptions {
   readonly writer: StatusWriter<BtrfsNode, BtrfsNodeStatus>;
   readonly clock: Clock;
   readonly facts: () => Promise<NodeFacts>;
+  /** Removes those that the user wants removed, and gives the uids of what is gone. */
+  readonly removeOrphans: (btrfsNode: BtrfsNode, orphans: readonly OrphanData[]) => Promise<ReadonlySet<string>>;
 }
 
 /** The BtrfsNode of this node exists, owned by its Node where there is one, and says what the node offers. */
@@ -38,7 +40,9 @@ export function createNodeReconcile(options: NodeReconcilerOptions): () => Promi
   return async () => {
     const previous = await ensureBtrfsNode(options);
     const facts = await options.facts();
-    await options.writer.write(previous, nodeStatusOf({ ...facts, previous, now: options.clock.now() }));
+    const removed = await options.removeOrphans(previous, facts.orphans ?? []);
+    const orphans = facts.orphans?.filter(({ uid }) => !removed.has(uid));
+    await options.writer.write(previous, nodeStatusOf({ ...facts, orphans, previous, now: options.clock.now() }));
     return recheck(LOOK_AGAIN_MS);
   };
 }

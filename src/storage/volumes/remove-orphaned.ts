@@ -1,0 +1,46 @@
+import { rm, stat } from 'node:fs/promises';
+import { mountAt, readMounts } from '../../host/mountinfo.ts';
+import { attempt, type Storage } from '../context.ts';
+import { StorageError } from '../errors.ts';
+import { isErrno, loadRecord, removeRecord, syncDirectory } from '../records.ts';
+import { majorMinor } from './observe.ts';
+import { removeVolume } from './remove.ts';
+
+/**
+ * Nothing is left on the node of a volume that nobody has, as {@link removeVolume}; also of one without a record that can be read,
+ * of which nothing is known but that it is not in use. The caller has proven that nobody wants it.
+ */
+export async function removeOrphanedVolume(storage: Storage, uid: string): Promise<void> {
+  const { layout } = storage;
+  const record = await loadRecord(layout, uid).catch(() => undefined);
+  if (record !== undefined) return void (await removeVolume(storage, uid));
+  await storage.withVolume(uid, undefined, () =>
+    attempt('remove the image', async () => {
+      await refuseAttached(storage, uid);
+      await rm(layout.stagedImagePath(uid), { force: true });
+      await rm(layout.imagePath(uid), { force: true });
+      await syncDirectory(layout.imagesPath);
+      await removeRecord(layout, uid);
+    }),
+  );
+}
+
+async function refuseAttached({ layout, loopDevices }: Storage, uid: string): Promise<void> {
+  const image = await stat(layout.imagePath(uid)).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  const isIts = (loop: { readonly backingDevice: string; readonly backingInode: number }) =>
+    image !== undefined && loop.backingDevice === majorMinor(image.dev) && loop.backingInode === image.ino;
+  const loops = (await loopDevices()).filter(isIts).map(({ path }) => path);
+  const mount = mountAt(await readMounts(), layout.volumePath(uid));
+  if (loops.length === 0 && mount === undefined) return;
+  const where = mount === undefined ? `attached to ${loops.join(', ')}` : `mounted at ${mount.mountPoint}`;
+  throw new StorageError(
+    'in-use',
+    `it is ${where}, and no record tells what it is; unmount and detach it by hand first`,
+    {
+      reason: 'StillInUse',
+    },
+  );
+}

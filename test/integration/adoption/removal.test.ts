@@ -1,0 +1,138 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
+import { type CacheKit, cacheKit } from '../caches/kit.ts';
+import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import { isLive, loopsOf, sh } from '../recovery/host-view.ts';
+import { createPod, deletePods } from '../recovery/pods.ts';
+import { type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
+import { areasOf } from '../snapshots/on-disk.ts';
+import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
+
+let lab: Lab;
+let kit: AdoptionKit;
+let snapshots: SnapshotKit;
+let caches: CacheKit;
+
+beforeAll(async () => {
+  lab = await startLab();
+  kit = adoptionKit(lab);
+  snapshots = snapshotKit(lab);
+  caches = cacheKit(lab);
+  await kit.startAgent();
+});
+afterAll(() => lab?.[Symbol.asyncDispose]());
+beforeEach(() => lab.showLogsOnFailure());
+
+const ANNOTATION = 'btrfs-operator.io/remove-orphans';
+const annotate = (value: string) => lab.kubectl(['annotate', 'bn', NODE, `${ANNOTATION}=${value}`, '--overwrite']);
+const eventOf = async (reason: string, text: string) => {
+  const btrfsNode = await kit.btrfsNode();
+  if (btrfsNode === undefined) throw new Error('no BtrfsNode');
+  return await waitFor(
+    async () => (await lab.eventsOf(btrfsNode)).find((event) => event.reason === reason && event.note?.includes(text)),
+    { what: `event ${reason} with ${text}` },
+  );
+};
+async function retained(name: string): Promise<LoopbackVolume> {
+  await lab.createVolume(name, { size: '256Mi', nodeName: NODE, deletionPolicy: 'Retain' });
+  const volume = await lab.ready(name);
+  await lab.remove(name);
+  await kit.orphan(volume.metadata.uid);
+  return volume;
+}
+const recordPathOf = (uid: string) => path.join(lab.rootPath(NODE), 'records', `${uid}.json`);
+
+describe('BtrfsNode: annotation remove-orphans', () => {
+  it('C8 BtrfsNode: only the orphans that the annotation names are removed, an Event says so, and it stays as it is', async () => {
+    const [going, staying] = [await retained('going'), await retained('staying')];
+    await annotate(`no-uid,${going.metadata.uid}`);
+    await kit.notListed(going.metadata.uid);
+    expect([going.status.imagePath ?? '', recordPathOf(going.metadata.uid)].map(existsSync)).toEqual([false, false]);
+    expect((await eventOf('OrphanRemoved', going.metadata.uid)).note).toContain('LoopbackVolume default/going');
+    expect((await kit.btrfsNode())?.metadata.annotations?.[ANNOTATION]).toBe(`no-uid,${going.metadata.uid}`);
+    await kit.orphan(staying.metadata.uid);
+    expect(existsSync(staying.status.imagePath ?? '')).toBe(true);
+  });
+
+  it('C8 BtrfsNode: what an object has or adopts, and what pods use, is not removed, and an Event says why', async () => {
+    await lab.createVolume('living', { size: '256Mi', nodeName: NODE });
+    const living = await lab.ready('living');
+    const wanted = await retained('wanted');
+    await kit.withoutAgent(async () => {
+      await lab.createVolume('wanted', {
+        size: '256Mi',
+        source: { adopt: { uid: wanted.metadata.uid } },
+        nodeName: 'other',
+      });
+    });
+    await lab.createVolume('used', { size: '256Mi', nodeName: NODE });
+    const used = await lab.ready('used');
+    await createPod(lab, 'user', dataPathOf(used));
+    await kit.withoutAgent(() => kit.forget('LoopbackVolume/used'));
+    await kit.orphan(used.metadata.uid);
+    await annotate([living, wanted, used].map(({ metadata }) => metadata.uid).join(','));
+    await eventOf('OrphanKept', 'default/wanted adopts it');
+    await eventOf('OrphanKept', 'pods have it mounted: default/user');
+    expect((await lab.ready('living')).status.mountPath).toBe(living.status.mountPath);
+    expect([living, wanted, used].map(({ status }) => existsSync(status.imagePath ?? ''))).toEqual([true, true, true]);
+    await deletePods(lab, 'user');
+    await annotate(used.metadata.uid);
+    await kit.notListed(used.metadata.uid);
+    expect([existsSync(used.status.imagePath ?? ''), isLive(used.status.filesystemUUID)]).toEqual([false, false]);
+  });
+
+  it('C2 BtrfsNode: an image without a record goes when it is named, unless it is attached', async () => {
+    const volume = await retained('unknown');
+    const { uid } = volume.metadata;
+    const imagePath = volume.status.imagePath ?? '';
+    sh('rm', recordPathOf(uid));
+    const loopPath = sh('losetup', '--find', '--show', imagePath);
+    await annotate(uid);
+    await eventOf('OrphanKept', `attached to ${loopPath}`);
+    expect(loopsOf(imagePath)).toEqual([loopPath]);
+    sh('losetup', '--detach', loopPath);
+    await annotate(`${uid},again`);
+    await kit.notListed(uid);
+    expect(existsSync(imagePath)).toBe(false);
+  });
+
+  it('C8 BtrfsNode: Snapshots, caches and clones in a volume are removed by their uids, and nothing else of it', async () => {
+    await lab.createVolume('vol', { nodeName: NODE });
+    const { mountPath = '' } = (await lab.ready('vol')).status;
+    await snapshots.create('snap', 'vol');
+    await snapshots.create('kept', 'vol');
+    await caches.createCache('cache', 'vol');
+    const claim = await caches.startJob('job', 'cache');
+    const [snap, kept, cache] = [
+      await snapshots.ready('snap'),
+      await snapshots.ready('kept'),
+      await caches.cacheReady('cache'),
+    ];
+    await kit.withoutAgent(() => kit.forget('Snapshot/snap', 'BuildCacheClaim/job', 'BuildCache/cache'));
+    const uids = [snap, cache, claim].map(({ metadata }) => metadata.uid);
+    await Promise.all(uids.map((uid) => kit.orphan(uid)));
+    writeFileSync(path.join(mountPath, 'data/file'), 'data');
+    await annotate([...uids, kept.metadata.uid].join(','));
+    await kit.notListed(...uids);
+    expect(areasOf(mountPath).filter((entry) => entry.split('/').length === 2)).toEqual([
+      `snapshots/${kept.metadata.uid}`,
+    ]);
+    expect((await snapshots.ready('kept')).status.uuid).toBe(kept.status.uuid);
+    expect(existsSync(path.join(mountPath, 'data/file'))).toBe(true);
+  });
+
+  it('C8 BtrfsNode: a volume that objects still name is not removed', async () => {
+    await lab.createVolume('named', { size: '256Mi', nodeName: NODE });
+    const volume = await lab.ready('named');
+    await snapshots.create('inside', 'named');
+    await snapshots.ready('inside');
+    await kit.withoutAgent(() => kit.forget('LoopbackVolume/named'));
+    await kit.orphan(volume.metadata.uid);
+    await annotate(volume.metadata.uid);
+    await eventOf('OrphanKept', 'Snapshot default/inside is in a volume of its name');
+    expect(existsSync(volume.status.imagePath ?? '')).toBe(true);
+  });
+});
