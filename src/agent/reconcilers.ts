@@ -167,14 +167,14 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
     cached: (name) => caches.btrfsNodes.get(name),
     writer,
     clock: systemClock,
-    facts: async () => ({
+    facts: async ({ status }) => ({
       platform: await platform(),
       space: host.space,
       allocatableBytes: host.allocatableBytes,
       committedBytes: host.committedBytes(),
       pressure: host.pressure,
       transferEndpoint: transfer.endpoint,
-      orphans: await parts.orphans.found(),
+      orphans: await parts.orphans.found(status.orphans ?? []),
     }),
     removeOrphans: (btrfsNode, orphans) => removeOrphans(removeOptionsOf(parts), btrfsNode, orphans),
   });

@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
+import type { Orphan } from '../../api/btrfs-node.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
+import { loadRecord } from '../../storage/records.ts';
 import { findTreeOrphans } from '../../storage/tree-orphans.ts';
 import { findOrphans, type OrphanData, recordedUids } from '../../storage/volumes/orphans.ts';
 import type { Caches } from '../caches.ts';
@@ -24,8 +26,11 @@ export interface OrphanWatchOptions {
 export interface OrphanWatch {
   /** What lives in this volume, or in all of them, has changed, or can be seen now. */
   look(volumeUid?: string): void;
-  /** All that is known of; undefined until everything was looked at once, or as long as nobody knows which objects there are. */
-  found(): Promise<readonly OrphanData[] | undefined>;
+  /**
+   * All that is known of; undefined until everything was looked at once, or as long as nobody knows which objects there are. What was
+   * written of a volume stays while that can't be looked into.
+   */
+  found(written: readonly Orphan[]): Promise<readonly OrphanData[] | undefined>;
   /** The uid of the volume that this orphan lies in; undefined for a volume. */
   volumeOf(orphan: OrphanData): string | undefined;
 }
@@ -34,6 +39,8 @@ export interface OrphanWatch {
 export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
   const { storage, caches, clock, onChange } = options;
   const inVolumes = new Map<string, readonly OrphanData[]>();
+  /** Namespace and name of volumes, and whether they could be looked into. */
+  const volumeKeys = new Map<string, { readonly key: string; readonly isSeen: boolean }>();
   /** Volumes that are being looked into, and whether that has to be done once more. */
   const looking = new Map<string, 'once' | 'again'>();
   let lookedAtMs: number | undefined;
@@ -47,13 +54,14 @@ export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
   const lookInto = async (volumeUid: string) => {
     if (looking.has(volumeUid)) return void looking.set(volumeUid, 'again');
     looking.set(volumeUid, 'once');
+    const { namespace, name } = (await loadRecord(storage.layout, volumeUid).catch(() => undefined)) ?? {};
+    const key = `${namespace}/${name}`;
     try {
-      const orphans = await findTreeOrphans(storage, volumeUid, known);
-      if (orphans.length > 0) inVolumes.set(volumeUid, orphans);
-      else inVolumes.delete(volumeUid);
+      inVolumes.set(volumeUid, await findTreeOrphans(storage, volumeUid, known));
+      volumeKeys.set(volumeUid, { key, isSeen: true });
     } catch (err) {
-      // What is not mounted can't be seen.
       inVolumes.delete(volumeUid);
+      volumeKeys.set(volumeUid, { key, isSeen: false });
       if (!(err instanceof StorageError)) options.log.warn({ err, volumeUid }, 'could not look for orphans');
     }
     const isDue = looking.get(volumeUid) === 'again';
@@ -72,7 +80,9 @@ export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
     due.delete(volumeUid);
     await (volumeUid === undefined ? lookIntoAll() : lookInto(volumeUid));
     const recorded = await recordedUids(storage);
-    for (const uid of inVolumes.keys()) if (!recorded.has(uid)) inVolumes.delete(uid);
+    for (const volumes of [inVolumes, volumeKeys]) {
+      for (const uid of volumes.keys()) if (!recorded.has(uid)) volumes.delete(uid);
+    }
     onChange();
   };
   const look = (volumeUid?: string) => {
@@ -83,12 +93,20 @@ export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
   };
   return {
     look,
-    async found() {
+    async found(written) {
+      if (clock.monotonicMs() - (lookedAtMs ?? Number.NEGATIVE_INFINITY) > LOOK_AGAIN_MS) look();
       if (!caches.volumes.hasSynced || lookedAtMs === undefined) return undefined;
-      if (clock.monotonicMs() - lookedAtMs > LOOK_AGAIN_MS) look();
       const volumes = new Set([...caches.volumes.values()].map(({ metadata }) => metadata.uid));
       const now = known();
-      const inside = [...inVolumes.values()].flat().filter(({ uid }) => !now.has(uid));
+      const seen = [...inVolumes.values()].flat();
+      const keysOf = (isSeen: boolean) =>
+        new Set([...volumeKeys.values()].filter((each) => each.isSeen === isSeen).map(({ key }) => key));
+      const [hidden, visible] = [keysOf(false), keysOf(true)];
+      const isHidden = (key: string) => hidden.has(key) && !visible.has(key);
+      const unseen = written.filter(({ uid, namespace, volume }) => {
+        return volume !== undefined && isHidden(`${namespace}/${volume}`) && !seen.some((orphan) => orphan.uid === uid);
+      });
+      const inside = [...seen, ...(unseen as readonly OrphanData[])].filter(({ uid }) => !now.has(uid));
       return [...(await findOrphans(storage, volumes)), ...inside];
     },
     volumeOf: (orphan) => [...inVolumes].find(([, orphans]) => orphans.some(({ uid }) => uid === orphan.uid))?.[0],

@@ -30,7 +30,7 @@ export interface NodeReconcilerOptions {
   readonly cached: (name: string) => BtrfsNode | undefined;
   readonly writer: StatusWriter<BtrfsNode, BtrfsNodeStatus>;
   readonly clock: Clock;
-  readonly facts: () => Promise<NodeFacts>;
+  readonly facts: (previous: BtrfsNode) => Promise<NodeFacts>;
   /** Removes those that the user wants removed, and gives the uids of what is gone. */
   readonly removeOrphans: (btrfsNode: BtrfsNode, orphans: readonly OrphanData[]) => Promise<ReadonlySet<string>>;
 }
@@ -39,7 +39,7 @@ export interface NodeReconcilerOptions {
 export function createNodeReconcile(options: NodeReconcilerOptions): () => Promise<Outcome> {
   return async () => {
     const previous = await ensureBtrfsNode(options);
-    const facts = await options.facts();
+    const facts = await options.facts(previous);
     const removed = await options.removeOrphans(previous, facts.orphans ?? []);
     const orphans = facts.orphans?.filter(({ uid }) => !removed.has(uid));
     await options.writer.write(previous, nodeStatusOf({ ...facts, orphans, previous, now: options.clock.now() }));

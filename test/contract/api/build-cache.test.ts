@@ -8,6 +8,8 @@ import { condition, createRoom, type Room } from './objects.ts';
 const { create, dryRun, patch, applyStatus, pathOf, manifest } = cacheCalls;
 const AGENT = agentManager('node-a');
 const scheduled = condition('Scheduled', 'True', 'Placed');
+const adopt = (uid: string) => ({ source: { adopt: { uid } } });
+const [UID, OTHER_UID] = ['5d0a0b5e-1f5c-4a3a-9a39-0f1b2c3d4e5f', '6d0a0b5e-1f5c-4a3a-9a39-0f1b2c3d4e5f'];
 const seed = (name: string) => ({ seed: { snapshotRef: { name } } });
 
 let room: Room;
@@ -41,6 +43,13 @@ describe('BuildCache: what can be refused at apply is refused in words', () => {
     ['a long token', { resetToken: 'x'.repeat(254) }, 'spec.resetToken: Too long: may not be more than 253 bytes'],
     ['a seed without a Snapshot', { seed: {} }, 'spec.seed.snapshotRef: Required value'],
     ['a seed without a name', { seed: { snapshotRef: {} } }, 'spec.seed.snapshotRef.name: Required value'],
+    ['a source that is none', { source: {} }, 'spec.source.adopt: Required value'],
+    ['adoption of a name', adopt('npm'), 'must be the uid of an orphan'],
+    [
+      'adoption and a seed',
+      { ...adopt(UID), ...seed('base') },
+      'spec.source: Invalid value: cannot be combined with seed',
+    ],
     ['setuid', { owner: { mode: '4755' } }, 'setuid, setgid and sticky bits are refused; got 4755'],
     ['a mode in YAML octal', { owner: { mode: 493 } }, 'spec.owner.mode'],
     ['a negative uid', { owner: { uid: -1 } }, 'spec.owner.uid in body should be greater than or equal to 0'],
@@ -123,6 +132,9 @@ describe('BuildCache: what stays', () => {
     [seed('a'), seed('b'), `spec.seed: ${immutable}`],
     [seed('a'), { seed: null }, `spec.seed: ${added}`],
     [{}, seed('a'), `spec.seed: ${added}`],
+    [adopt(UID), adopt(OTHER_UID), `spec.source: ${immutable}`],
+    [adopt(UID), { source: null }, `spec.source: ${added}`],
+    [{}, adopt(UID), `spec.source: ${added}`],
   ];
   test.each(changes.map((change, index) => [index, ...change] as const))(
     'BuildCache: %i: %j to %j is refused',

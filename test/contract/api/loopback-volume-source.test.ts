@@ -9,13 +9,14 @@ beforeAll(async () => {
 const SHA256 = '0'.repeat(64);
 const url = 'https://example.com/base.btrfs';
 const snapshotRef = { name: 'base' };
+const UID = '5d0a0b5e-1f5c-4a3a-9a39-0f1b2c3d4e5f';
 
 describe('LoopbackVolume: a source that can not be is refused', () => {
   test.each([
     [
       'none of them',
       { source: {} },
-      'spec.source: Invalid value: must have exactly one of snapshotRef, stream and image',
+      'spec.source: Invalid value: must have exactly one of snapshotRef, stream, image and adopt',
     ],
     ['two of them', { nodeName: 'a', source: { snapshotRef, stream: { file: 'a' } } }, 'must have exactly one of'],
     ['a file without a node', { source: { stream: { file: 'a' } } }, 'must name the node that has the file of source'],
@@ -24,6 +25,10 @@ describe('LoopbackVolume: a source that can not be is refused', () => {
       { source: { image: { file: 'a' } } },
       'must name the node that has the file of source',
     ],
+    ['adoption beside another one', { source: { snapshotRef, adopt: { uid: UID } } }, 'must have exactly one of'],
+    ['adoption of a name', { source: { adopt: { uid: 'vol' } } }, 'must be the uid of an orphan'],
+    ['adoption of a path', { source: { adopt: { uid: '../../etc' } } }, 'must be the uid of an orphan'],
+    ['adoption of nothing', { source: { adopt: {} } }, 'spec.source.adopt.uid: Required value'],
     ['a path', { nodeName: 'a', source: { stream: { file: '../a' } } }, 'must be a plain file name'],
     ['a hidden file', { nodeName: 'a', source: { image: { file: '.a' } } }, 'must be a plain file name'],
     [
@@ -47,6 +52,7 @@ describe('LoopbackVolume: a source that can not be is refused', () => {
   });
 
   test.each([
+    ['adopted', { source: { adopt: { uid: UID } } }],
     ['from-snapshot', { source: { snapshotRef } }],
     ['from-url', { source: { stream: { url, sha256: SHA256 } } }],
     ['from-file', { nodeName: 'a', source: { image: { file: 'base.img' } } }],
@@ -60,6 +66,7 @@ describe('LoopbackVolume: a source stays as it is, an export may come and go', (
   test.each([
     ['changed', { source: { snapshotRef: { name: 'other' } } }],
     ['taken away', { source: null }],
+    ['changed to an adoption', { source: { snapshotRef: null, adopt: { uid: UID } } }],
     ['changed in kind', { source: { snapshotRef: null, stream: { url, sha256: SHA256 } } }],
   ])('C11 LoopbackVolume: a source is not %s', async (_, change) => {
     await create(room, 'stays', { size: '1Gi', source: { snapshotRef } });

@@ -13,7 +13,8 @@ const ref = { snapshotRef: { name: 'base' } };
 const url = 'https://example.com/base.btrfs';
 const source = (parts: object) => ({ source: parts });
 const exported = (...names: unknown[]) => ({ exports: names.map((name) => ({ name })) });
-const ONE = 'spec.source: Invalid value: must have exactly one of volume, snapshotRef, stream and empty';
+const ONE = 'spec.source: Invalid value: must have exactly one of volume, snapshotRef, stream, empty and adopt';
+const adopt = { uid: '5d0a0b5e-1f5c-4a3a-9a39-0f1b2c3d4e5f' };
 const PLAIN = 'must be a plain file name of letters, digits, ., - and _, beginning with a letter or digit';
 
 describe('Snapshot: what can be refused at apply is refused in words', () => {
@@ -27,6 +28,9 @@ describe('Snapshot: what can be refused at apply is refused in words', () => {
     ['two sources', source({ ...ref, volume: {} }), ONE],
     ['a volume and nothing', source({ volume: {}, empty: {} }), ONE],
     ['all sources', { ...source({ ...ref, volume: {}, empty: {}, stream: { file: 'a' } }), access: 'ReadWrite' }, ONE],
+    ['adoption beside another one', source({ ...ref, adopt }), ONE],
+    ['adoption of a name', source({ adopt: { uid: 'base' } }), 'must be the uid of an orphan'],
+    ['adoption of nothing', source({ adopt: {} }), 'spec.source.adopt.uid: Required value'],
     ['a source without a name', source({ snapshotRef: {} }), 'spec.source.snapshotRef.name: Required value'],
     ['an empty name of a source', source({ snapshotRef: { name: '' } }), 'spec.source.snapshotRef.name'],
     [

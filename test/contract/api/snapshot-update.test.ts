@@ -15,6 +15,7 @@ const refusal = (message: string) => ({
   status: 422,
   body: expect.objectContaining({ message: expect.stringContaining(message) }),
 });
+const UID = '5d0a0b5e-1f5c-4a3a-9a39-0f1b2c3d4e5f';
 const base = { snapshotRef: { name: 'base' } };
 
 describe('Snapshot: commit', () => {
@@ -48,6 +49,7 @@ describe('Snapshot: what stays', () => {
     [{ source: { volume: {} } }, { source: { volume: null, ...base } }, 'spec.source'],
     [{ source: { empty: {} }, access: 'ReadWrite' }, { source: { empty: null, volume: {} } }, 'spec.source'],
     [{}, { source: { volume: null, ...base } }, 'spec.source'],
+    [{ source: { adopt: { uid: UID } } }, { source: { adopt: null, volume: {} } }, 'spec.source'],
     [{ source: { stream: { file: 'a' } } }, { source: { stream: { file: 'b' } } }, 'spec.source'],
   ];
   test.each(changes.map((change, index) => [index, ...change] as const))(

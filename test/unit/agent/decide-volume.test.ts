@@ -114,3 +114,32 @@ describe('decide: a mounted volume', () => {
   ];
   it.each(rows)('%s', (_, world, kind) => expect(decided(world)).toEqual({ action: { kind } }));
 });
+
+describe('decide: a volume that adopts', () => {
+  const orphan = '5d0a0b5e-1f5c-4a3a-9a39-0f1b2c3d4e5f';
+  const wish = { adopt: orphan };
+  it.each<readonly [title: string, world: World, action: Decision['action']]>([
+    ['nothing of its own is there: it adopts', { wish, seen: nothingSeen() }, { kind: 'adopt', uid: orphan }],
+    [
+      'on a full node too: nothing is made',
+      { wish, seen: nothingSeen(), host: pressure },
+      { kind: 'adopt', uid: orphan },
+    ],
+    [
+      'one that was begun goes on before anything else, whatever is there',
+      { wish, seen: nothingSeen({ record: recordOf({ adopting: orphan }) }) },
+      { kind: 'adopt', uid: orphan },
+    ],
+    [
+      'one that was begun goes on when the image has come',
+      { wish, seen: downSeen({ record: recordOf({ adopting: orphan }) }) },
+      { kind: 'adopt', uid: orphan },
+    ],
+    ['what it has adopted is brought up as any other', { wish, seen: downSeen() }, { kind: 'bring-up' }],
+  ])('C8 %s', (_, world, action) => expect(decided(world)).toEqual({ action }));
+
+  it('C2 what it had adopted and is gone is not adopted anew, and an image in its place is left as it is', () => {
+    expect(refusalOf({ wish, seen: nothingSeen(), memory: { hadData: true } })?.reason).toBe('BackingFileMissing');
+    expect(refusalOf({ wish, seen: nothingSeen({ image: imageOf() }) })?.reason).toBe('ForeignFilesystem');
+  });
+});
