@@ -151,7 +151,10 @@ function reconcilingOf(report: Report): Verdict | undefined {
   return progress === undefined ? undefined : ['True', reasonOf(progress), 'see status.progress'];
 }
 
-function stalledOf({ failure, resizeRefusal, exportRefusal }: Report): Verdict | undefined {
+/** Not beside Reconciling: who waits for the end of one of them waits for both. */
+function stalledOf(report: Report): Verdict | undefined {
+  if (reconcilingOf(report) !== undefined) return undefined;
+  const { failure, resizeRefusal, exportRefusal } = report;
   const trouble = [failure, resizeRefusal, exportRefusal].find((refusal) => refusal?.mendedBy === 'person');
   return trouble === undefined ? undefined : ['True', trouble.reason, trouble.message];
 }

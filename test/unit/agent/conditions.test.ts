@@ -234,6 +234,13 @@ describe('conditionsOf', () => {
     expect(findCondition(after, 'Reconciling')).toBeUndefined();
   });
 
+  it('Stalled does not come beside Reconciling: what is retried comes first', () => {
+    const both = made({ failure: time, resizeRefusal: refused });
+    expect(findCondition(both, 'Reconciling')?.reason).toBe(time.reason);
+    expect(findCondition(both, 'Stalled')).toBeUndefined();
+    expect(findCondition(made({ resizeRefusal: refused }, both), 'Stalled')?.reason).toBe(refused.reason);
+  });
+
   it('C22 what failed is said where Ready stays True', () => {
     expect(findCondition(made({ failure: time }), 'Reconciling')?.message).toBe(time.message);
   });
