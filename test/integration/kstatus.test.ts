@@ -17,7 +17,8 @@ import { type Lab, startLab } from './lab.ts';
 import { snapshotKit } from './snapshots/kit.ts';
 import { ofFile, sha256Of } from './snapshots/stream-lab.ts';
 
-const FLAGS = ['--lease-seconds=2', '--renew-seconds=0.5'];
+/** Longer than a machine stalls, which must not make a node a lost one, and short enough to wait for. */
+const FLAGS = ['--lease-seconds=8', '--renew-seconds=1'];
 const GARBAGE = Buffer.from('this is no send stream');
 const types = [loopbackVolumeType, snapshotType, buildCacheType, buildCacheClaimType, btrfsNodeType];
 
