@@ -35,7 +35,7 @@ needed_commands=(
   "mkfs.ext4 e2fsprogs" "chattr e2fsprogs"
   "losetup mount" "mount mount"
   "findmnt util-linux" "flock util-linux" "fsfreeze util-linux" "setpriv util-linux" "unshare util-linux"
-  "setfattr attr" "setfacl acl" "ps procps"
+  "setfattr attr" "setfacl acl" "ps procps" "lua5.4 lua5.4"
 )
 needed_for_e2e=(
   "buildah buildah" "debootstrap debootstrap" # make the image
