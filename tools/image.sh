@@ -27,7 +27,7 @@ flock 9
 export BUILDAH_ISOLATION=chroot
 run_dir=$(mktemp -d)
 trap 'rm -rf "$run_dir"' EXIT
-in_store() { buildah --root "$store" --runroot "$run_dir" --storage-driver vfs "$@" 9>&-; }
+in_store() { buildah --root "$store" --runroot "$run_dir" --storage-driver overlay "$@" 9>&-; }
 
 has_image() { in_store inspect --type image "$1" >/dev/null 2>&1; }
 
@@ -59,7 +59,7 @@ make_node() {
 }
 
 # The bases stay for the next build, unless this script makes them otherwise or the Node.js is another one.
-store=$cache/containers-$({ declare -f make_debian make_node && node_modules/.bin/node --version; } | sha256sum | cut -c1-16)
+store=$cache/containers-overlay-$({ declare -f make_debian make_node && node_modules/.bin/node --version; } | sha256sum | cut -c1-16)
 for old in "$cache"/containers-*; do [[ $old == "$store" ]] || rm -rf "$old"; done
 has_image "$prefix/debian:13" || make_debian
 has_image "$prefix/node:24" || make_node

@@ -3,11 +3,12 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
 import { OPERATOR_IMAGE } from './cluster/node.ts';
-import { openStory, repositoryPath, shell, uninstall } from './story.ts';
+import { OPERATOR_NAMESPACE, openStory, repositoryPath, shell, uninstall } from './story.ts';
 
 test('a stranger follows the install section of the README and gets a Ready volume on each node', async () => {
   await using story = await openStory();
   await uninstall(story);
+  await story.kubectl(['delete', 'namespace', OPERATOR_NAMESPACE, '--ignore-not-found', '--timeout=60s']);
   const output = shell(story, installSection(), { IMAGE: OPERATOR_IMAGE });
   console.log(output);
   const volumes = JSON.parse(await story.kubectl(['get', 'lbv', '--namespace=default', '--output=json']));

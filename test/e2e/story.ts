@@ -167,7 +167,7 @@ function showOnFailure(kubectl: Kubectl): void {
 
 /** A shell script in the repository, as a person would run it. Throws with all that it printed when it fails. */
 export function shell({ shellEnvironment }: Story, script: string, env: Readonly<Record<string, string>> = {}): string {
-  return execFileSync('bash', ['-euo', 'pipefail', '-c', `exec 2>&1\n${script}`], {
+  return execFileSync('bash', ['--norc', '-euo', 'pipefail', '-c', `exec 2>&1\n${script}`], {
     cwd: repositoryPath,
     env: { ...shellEnvironment, ...env },
     encoding: 'utf8',
