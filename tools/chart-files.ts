@@ -34,9 +34,9 @@ export interface ChartValue {
   readonly description: string;
 }
 
-/** The values of the chart that values.yaml describes by comments that begin with `# --`. Throws where a value has none. */
-export function chartValues(root: string): readonly ChartValue[] {
-  const document = parseDocument(readFileSync(path.join(root, CHART_DIR, 'values.yaml'), 'utf8'));
+/** The values in a values.yaml that describes each by a comment that begins with `# --`. Throws where a value has none. */
+export function parseValues(text: string): readonly ChartValue[] {
+  const document = parseDocument(text);
   if (!isMap(document.contents)) throw new Error('values.yaml is not a map');
   return valuesIn(document.contents, '', document.commentBefore ?? '');
 }
@@ -68,7 +68,7 @@ function descriptionIn(comment: string): string | undefined {
 
 /** The chart's own page, with a table of its values. */
 export function chartReadme(root: string): string {
-  const values = chartValues(root);
+  const values = parseValues(readFileSync(path.join(root, CHART_DIR, 'values.yaml'), 'utf8'));
   const groups = [...Map.groupBy(values, ({ path }) => (path.includes('.') ? path.split('.')[0] : ''))];
   const sections = groups.flatMap(([group, members]) => [
     group === '' ? '### Names, image, logs' : `### ${code(group ?? '')}`,
@@ -87,7 +87,7 @@ const README = [
   `    kubectl create namespace btrfs-operator
     kubectl label namespace btrfs-operator pod-security.kubernetes.io/enforce=privileged
     helm install btrfs-operator charts/btrfs-operator --namespace btrfs-operator --set image.repository=IMAGE`,
-  'The label is needed where Pod Security Admission enforces less by default: the agents are privileged, because mounts reach a node in no other way. `docs/security.md` of the repository says what that means, what each role may do and what is not defended.',
+  'The label is needed where Pod Security Admission enforces less by default: the agents are privileged, because mounts reach a node in no other way. [docs/security.md](../../docs/security.md) says what that means, what each account may do and what is not defended.',
   'Without Helm: `kubectl apply --server-side -f charts/btrfs-operator.yaml`, which is this chart with its defaults, the namespace and its label.',
   '## Upgrade',
   'CustomResourceDefinitions are upgraded with the chart. Agents are replaced one by one (`agent.updateStrategy.maxUnavailable`); no mount and no loop device is disturbed by that, and pods go on using their volumes.',

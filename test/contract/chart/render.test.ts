@@ -95,6 +95,17 @@ describe('the chart', () => {
   it('has the version of the program', () => {
     const chart = parse(readFileSync(path.join(chartPath, 'Chart.yaml'), 'utf8'));
     expect(chart).toMatchObject({ version: packageJson.version, appVersion: packageJson.version });
+    expect(chart.annotations['artifacthub.io/images']).toContain(`image: btrfs-operator:${packageJson.version}\n`);
+  });
+
+  it('lists its kinds for catalogues, with examples that the API server takes', async () => {
+    const { annotations } = parse(readFileSync(path.join(chartPath, 'Chart.yaml'), 'utf8'));
+    const listed = parse(annotations['artifacthub.io/crds']).map(({ kind }: ManifestObject) => kind);
+    expect(listed.sort()).toEqual(kinds.map(({ kind }) => kind).sort());
+    const examples = { apiVersion: 'v1', kind: 'List', items: parse(annotations['artifacthub.io/crdsExamples']) };
+    const args = ['create', '--dry-run=server', '--validate=strict', '--output=name', '--filename=-'];
+    const said = await kubectl(args, { stdin: JSON.stringify(examples) });
+    expect(said.trim().split('\n')).toHaveLength(examples.items.length);
   });
 
   it('is what charts/btrfs-operator.yaml has (else: make generate)', () => {
