@@ -6,6 +6,7 @@ import { kubeconfigOf } from './kubeconfig.ts';
 /** Of the agents: what the controller expects by default. */
 const AGENT_ACCOUNT = 'btrfs-operator-agent';
 const CONTROLLER_ACCOUNT = 'btrfs-operator-controller';
+const MAX_NAME_LENGTH = 253;
 const YEAR_SECONDS = 365 * 86_400;
 
 export interface IdentityOptions {
@@ -32,7 +33,7 @@ interface InDir {
  */
 export async function createNodeToken(options: NodeIdentityOptions): Promise<string> {
   const { access, namespace, nodeName, serviceAccount = AGENT_ACCOUNT } = options;
-  const podName = `${serviceAccount}-${nodeName}`;
+  const podName = `${serviceAccount}-${nodeName}`.slice(0, MAX_NAME_LENGTH);
   await post(
     access,
     `/api/v1/namespaces/${namespace}/pods`,

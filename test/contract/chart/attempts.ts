@@ -112,8 +112,8 @@ function nodeAttempts(): Attempt[] {
   ];
 }
 
-/** By server-side apply, which creates what is not there. */
-function leaseAttempts(object: string, name: string, holder: string): Attempt[] {
+/** Of the agent by server-side apply, which creates what is not there. */
+export function leaseAttempts(object: string, name: string, holder: string): Attempt[] {
   const apply = (holderIdentity: string) => ({
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { agentLeaseName } from '../../../src/api/group.ts';
 import { createKeyPair } from '../../../src/net/certificates/keys.ts';
 import { nodeUri } from '../../../src/net/certificates/node-uri.ts';
 import { createSigningRequest } from '../../../src/net/certificates/signing-request.ts';
@@ -15,6 +16,7 @@ import {
   eventOf,
   eventsPath,
   groupPath,
+  leaseAttempts,
   NODE,
   OTHER_NODE,
   OTHER_SIGNER,
@@ -32,6 +34,8 @@ import { type Answer, matrixTable, type Row } from './matrix.ts';
 
 const docPath = path.resolve(import.meta.dirname, '../../../docs/security.md');
 const BEGIN = '<!-- who may do what: begin -->\n';
+/** Of the API server, for a Node as for other objects. */
+const MAX_NODE_NAME = 253;
 const END = '\n<!-- who may do what: end -->';
 
 let controlPlane: ControlPlane;
@@ -212,5 +216,26 @@ describe('who may do what', () => {
     const matrix = matrixTable(names, rows);
     console.log(matrix);
     expect(matrix).toBe(readFileSync(docPath, 'utf8').split(BEGIN)[1]?.split(END)[0]);
+  });
+
+  it('is the same for agents on nodes whose names are too long for Leases and Events', async () => {
+    const long = 'n'.repeat(MAX_NODE_NAME);
+    const other = `${long.slice(0, -1)}o`;
+    const options = { access: controlPlane, namespace: NAMESPACE };
+    askers.set('long', { ...controlPlane, token: await createNodeToken({ ...options, nodeName: long }) });
+    const applyLease = (name: string, holder: string) => {
+      const attempt = leaseAttempts('Lease', name, holder).find(({ verb }) => verb === 'apply');
+      if (attempt === undefined) throw new Error('nobody applies a Lease');
+      return answerTo('long', attempt);
+    };
+    const report = (nodeName: string): Promise<Answer> => {
+      const request = { method: 'POST', body: eventOf('new', nodeName.slice(0, 128), ourObject) } as const;
+      return answerTo('long', { verb: 'create', object: 'Event', path: eventsPath, request });
+    };
+    expect(await applyLease(agentLeaseName(long), long)).toBe('yes');
+    expect(await applyLease(agentLeaseName(long), other)).toBe('policy');
+    expect(await applyLease(agentLeaseName(NODE), long)).toBe('policy');
+    expect(await report(long)).toBe('yes');
+    expect(await report(NODE)).toBe('policy');
   });
 });

@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { kinds } from '../../../src/api/kinds.ts';
 import { type Config, loadConfig } from '../../../src/config.ts';
+import { parseValues } from '../../../tools/chart-files.ts';
 import { INSTALL_MANIFEST, installManifest } from '../../../tools/install-manifest.ts';
 import { callApi } from '../../cluster/api.ts';
 import { createKubectl, type Kubectl } from '../../cluster/kubectl.ts';
@@ -86,6 +87,12 @@ describe('the chart', () => {
   it('is for Kubernetes 1.34 and newer', () => {
     expect(() => helm('helm', 'template', chartPath, '--kube-version=1.33.9')).toThrow(/kubeVersion/);
     expect(() => helm('helm', 'template', chartPath, '--kube-version=1.34.0-vendor.1')).not.toThrow();
+  });
+
+  it('knows of the same values in values.yaml and in its schema', () => {
+    const schema = JSON.parse(readFileSync(path.join(chartPath, 'values.schema.json'), 'utf8'));
+    const described = parseValues(readFileSync(path.join(chartPath, 'values.yaml'), 'utf8'));
+    expect(valuesOfSchema(schema, schema.definitions).sort()).toEqual(described.map((value) => value.path).sort());
   });
 
   it('takes any value below global, as other charts may share it', () => {
@@ -219,6 +226,15 @@ describe('what the chart may do', () => {
     expect(containers).toMatchObject([{ securityContext: { privileged: true, readOnlyRootFilesystem: true } }]);
   });
 });
+
+/** Paths of what is no map with named keys. */
+function valuesOfSchema(schema: ManifestObject, definitions: ManifestObject, prefix = ''): string[] {
+  const resolved = schema.$ref === undefined ? schema : definitions[schema.$ref.replace('#/definitions/', '')];
+  if (resolved.properties === undefined) return [prefix.slice(0, -1)];
+  return Object.entries(resolved.properties).flatMap(([name, one]) =>
+    valuesOfSchema(one, definitions, `${prefix}${name}.`),
+  );
+}
 
 function configOf(component: 'controller' | 'agent', values: object): Config {
   const [spec] = podSpecs(
