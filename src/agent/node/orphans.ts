@@ -10,7 +10,7 @@ import type { Caches } from '../caches.ts';
 
 /** Whoever changes what is in a volume says so; this is for what is changed by hand. */
 const LOOK_AGAIN_MS = 10 * 60_000;
-const DELAY_MS = 1_000;
+const DELAY_MS = 300;
 
 export interface OrphanWatchOptions {
   readonly storage: Storage;

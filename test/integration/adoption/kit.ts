@@ -5,10 +5,10 @@ import type { Lab } from '../lab.ts';
 
 export const NODE = 'node-a';
 
-/** What tests of orphans do, on top of a lab with one node. */
-export function adoptionKit(lab: Lab) {
+/** What tests of orphans do to one node of a lab. */
+export function adoptionKit(lab: Lab, nodeName = NODE) {
   let agent: OperatorProcess | undefined;
-  const btrfsNode = () => lab.btrfsNodes.get(NODE);
+  const btrfsNode = () => lab.btrfsNodes.get(nodeName);
 
   const kit = {
     get agent(): OperatorProcess {
@@ -16,7 +16,7 @@ export function adoptionKit(lab: Lab) {
       return agent;
     },
     async startAgent(flags: readonly string[] = []): Promise<void> {
-      agent = await lab.startAgent(NODE, { flags: [...flags] });
+      agent = await lab.startAgent(nodeName, { flags: [...flags] });
     },
     /** Does this while no agent runs, and starts the next one. */
     async withoutAgent(change: () => void | Promise<void>): Promise<void> {
