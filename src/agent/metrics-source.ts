@@ -53,5 +53,5 @@ function orphansOf({ btrfsNodes }: NodeParts['caches'], nodeName: string) {
   const status = btrfsNodes.get(nodeName)?.status;
   if (status?.conditions === undefined) return undefined;
   const orphans = status.orphans ?? [];
-  return { count: orphans.length, bytes: orphans.reduce((sum, { bytes = 0 }) => sum + bytes, 0) };
+  return { count: status.orphanCount ?? orphans.length, bytes: orphans.reduce((sum, { bytes = 0 }) => sum + bytes, 0) };
 }
