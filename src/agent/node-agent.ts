@@ -5,6 +5,7 @@ import { snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { runLeaseRenewal } from '../kube/lease.ts';
+import { keyOf } from '../kube/object.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { AgentMetrics } from '../net/agent-metrics.ts';
@@ -16,7 +17,7 @@ import { systemClock } from '../runtime/clock.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
 import { startCacheReconcilers } from './cache-reconcilers.ts';
-import { type CacheListener, startCaches } from './caches.ts';
+import { type CacheListener, type Caches, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
 import { nameOf, nodeMetricsSource } from './metrics-source.ts';
 import { createOrphanWatch } from './node/orphans.ts';
@@ -50,20 +51,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   const cacheMetrics = createCacheMetrics(agent.metrics.registry);
   // Nothing is worked on before the caches are whole: what the volumes add up to would be too little.
   let triggers: Triggers | undefined;
-  const listener: CacheListener = {
-    volumeChanged(change) {
-      // Also of one that was taken away without this agent: nobody else removes its series.
-      if (change.kind === 'deleted') agent.agentMetrics.removeVolume(nameOf(change.object));
-      triggers?.volumeChanged(change);
-    },
-    snapshotChanged: (change) => triggers?.snapshotChanged(change),
-    buildCacheChanged(change) {
-      if (change.kind === 'deleted') cacheMetrics.forget(nameOf(change.object));
-      triggers?.buildCacheChanged(change);
-    },
-    claimChanged: (change) => triggers?.claimChanged(change),
-    btrfsNodeChanged: () => triggers?.btrfsNodeChanged(),
-  };
+  const listener = listenerFor({ ...agent, cacheMetrics }, () => triggers);
   const volumes = () => caches.volumes.values();
   const host = await createHostState(storage, config, volumes);
   const caches = startCaches({ transport, nodeName, log, listener });
@@ -99,7 +87,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
       signal,
       onChange: () => triggers?.nodeChanged(),
     }),
-    onUsage: usageListener(agent.agentMetrics, () => triggers),
+    onUsage: usageListener(agent.agentMetrics, caches, () => triggers),
   };
   const queues: Queues = {
     volumes: startVolumeReconciler(parts),
@@ -124,18 +112,40 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   }
 }
 
+/** Passes changes on; the series of what is gone end, also where something was taken away without this agent. */
+function listenerFor(
+  { agentMetrics, cacheMetrics }: Pick<ReconcilerParts, 'agentMetrics' | 'cacheMetrics'>,
+  triggers: () => CacheListener | undefined,
+): CacheListener {
+  return {
+    volumeChanged(change) {
+      if (change.kind === 'deleted') agentMetrics.removeVolume(nameOf(change.object));
+      triggers()?.volumeChanged(change);
+    },
+    snapshotChanged: (change) => triggers()?.snapshotChanged(change),
+    buildCacheChanged(change) {
+      if (change.kind === 'deleted') cacheMetrics.forget(nameOf(change.object));
+      triggers()?.buildCacheChanged(change);
+    },
+    claimChanged: (change) => triggers()?.claimChanged(change),
+    btrfsNodeChanged: () => triggers()?.btrfsNodeChanged(),
+  };
+}
+
 /**
  * Shows how full a volume is, or no longer shows the volume when there is nothing to tell; tells when one is mounted that was not,
  * as far as this process knows: its status may be the same as before a reboot.
  */
 function usageListener(
   agentMetrics: AgentMetrics,
+  caches: Pick<Caches, 'volumes'>,
   triggers: () => Pick<Triggers, 'volumeMounted' | 'volumeUsage'> | undefined,
 ): ReconcilerParts['onUsage'] {
   const mounted = new Set<string>();
   return (volume, usage) => {
     const { uid } = volume.metadata;
-    if (usage === undefined) {
+    // Of one that is gone a look may still have been under way.
+    if (usage === undefined || caches.volumes.get(keyOf(volume))?.metadata.uid !== uid) {
       mounted.delete(uid);
       return agentMetrics.removeVolume(nameOf(volume));
     }

@@ -72,6 +72,10 @@ describe('metrics of an agent', () => {
     expect(await sample(agent, 'btrfs_node_free_bytes')).toBeGreaterThan(0);
     expect(await sample(agent, 'btrfs_agent_info', `kernel="${kernel}"`, `btrfs_progs="${btrfsProgs}"`)).toBe(1);
     expect(await sample(agent, 'btrfs_operator_info', 'component="agent"')).toBe(1);
+    const endsAt = await waitFor(() => sample(agent, 'btrfs_transfer_certificate_expiry_timestamp_seconds'), {
+      what: 'certificate for transfers',
+    });
+    expect(endsAt * 1000).toBeGreaterThan(Date.now() + 3_600_000);
     expect(await sample(agent, 'btrfs_node_orphans')).toBe(0);
     expect(await sample(agent, 'btrfs_node_orphan_bytes')).toBe(0);
   });
@@ -153,6 +157,34 @@ describe('metrics of the controller', () => {
     await waitFor(async () => (await stalled()) === 1, { what: 'stalled cache' });
     await caches.remove(misseeded);
     await lab.remove('nowhere');
+  });
+
+  it('a volume that is retained has no series any more, and is an orphan as the BtrfsNode has it', async () => {
+    const kept = await lab.createVolume('kept', { nodeName: 'node-a', size: '256Mi', deletionPolicy: 'Retain' });
+    await lab.ready('kept');
+    await waitFor(() => sample(agent, 'btrfs_volume_size_bytes', 'name="kept"'), { what: 'series of the volume' });
+    await lab.remove('kept');
+    const orphan = await waitFor(
+      async () => (await lab.btrfsNodes.get('node-a'))?.status.orphans?.find(({ uid }) => uid === kept.metadata.uid),
+      { what: 'orphan in the status' },
+    );
+    await waitFor(async () => (await sample(agent, 'btrfs_node_orphans')) === 1, { what: 'orphan in metrics' });
+    expect(await sample(agent, 'btrfs_node_orphan_bytes')).toBe(orphan.bytes);
+    expect(await metricsOf(agent)).not.toContain('name="kept"');
+  });
+
+  it('a volume whose finalizer was removed by hand has no series any more, though the agent could do nothing', async () => {
+    await lab.createVolume('torn', { nodeName: 'node-a', size: '256Mi' });
+    await lab.ready('torn');
+    await waitFor(() => sample(agent, 'btrfs_volume_size_bytes', 'name="torn"'), { what: 'series of the volume' });
+    agent.kill('SIGSTOP');
+    await lab.volumes.delete('default/torn');
+    await lab.volumes.patch('default/torn', { metadata: { finalizers: null } }, { type: 'merge' });
+    await lab.volumeGone('torn');
+    agent.kill('SIGCONT');
+    await waitFor(async () => !(await metricsOf(agent)).includes('name="torn"'), { what: 'end of the series' });
+    await waitFor(async () => (await sample(agent, 'btrfs_node_orphans')) === 2, { what: 'orphan in metrics' });
+    expect(await metricsOf(agent)).not.toContain('name="torn"');
   });
 
   it('deleted objects have no series any more, at the agent and at the controller', async () => {
