@@ -52,6 +52,6 @@ export function nameOf({ metadata }: KubeObject): VolumeName {
 function orphansOf({ btrfsNodes }: NodeParts['caches'], nodeName: string) {
   const status = btrfsNodes.get(nodeName)?.status;
   if (status?.conditions === undefined) return undefined;
-  const orphans = status.orphans ?? [];
-  return { count: status.orphanCount ?? orphans.length, bytes: orphans.reduce((sum, { bytes = 0 }) => sum + bytes, 0) };
+  const { orphans = [], orphanCount = orphans.length } = status;
+  return { count: orphanCount, bytes: orphans.reduce((sum, { bytes = 0 }) => sum + bytes, 0) };
 }
