@@ -34,6 +34,7 @@ import {
   SMALLEST_SIZE_BYTES,
   type Step,
   WORTHWHILE_BYTES,
+  writersRoom,
 } from './compact-step.ts';
 
 const MiB = 1024 * 1024;
@@ -55,7 +56,9 @@ export const squeezeLast: Decide = (layout, goal, history) => {
     sizeBytes: Math.max(SMALLEST_SIZE_BYTES, chunk.physicalStarts[0] ?? 0),
     roomBytes: slackBeside(layout, chunk),
   };
-  return leavesRoom(layout, goal, chunk, step.roomBytes) && isWorthTrying(history, step) ? step : undefined;
+  if (!isWorthTrying(history, step)) return undefined;
+  if (leavesRoom(layout, goal, chunk, step.roomBytes)) return step;
+  return step.roomBytes >= chunk.usedBytes + SMALLEST_HOLE_BYTES ? { ...step, unlessWritten: true } : undefined;
 };
 
 /**
@@ -81,21 +84,39 @@ export const tightenLast: Decide = (layout, goal, history) => {
 export const lowerLast: Decide = (layout, goal, history) => {
   const chunk = lastChunk(layout);
   if (chunk === undefined) return undefined;
-  const sizeBytes = Math.min(layout.capacityBytes, endOf(layout) + SLIVER_BYTES);
   const holeBytes = largestHole(layout);
+  const lacking = chunk.kind === 'data' ? chunk.usedBytes + writersRoom(layout, goal) - roomBelow(layout, chunk) : 0;
+  // The kernel takes the largest hole first, so what writers find behind the end must stay smaller.
+  const behind = Math.max(SLIVER_BYTES, lacking);
+  const sizeBytes = Math.min(layout.capacityBytes, endOf(layout) + behind);
   const alone = chunk.kind === 'system' || (chunk.kind === 'metadata' && !outlastsWriters(layout, chunk, sizeBytes));
   const step: MovingStep = { kind: 'lower', chunk, sizeBytes, roomBytes: holeBytes, alone };
-  return holeBytes >= SMALLEST_HOLE_BYTES && fitsBelow(layout, goal, chunk) && isWorthTrying(history, step)
-    ? step
-    : undefined;
+  const fits = holeBytes >= SMALLEST_HOLE_BYTES && behind < holeBytes && fitsBelow(layout, chunk);
+  return fits && isWorthTrying(history, step) ? step : undefined;
 };
 
-function fitsBelow(layout: Layout, goal: Goal, chunk: UsedChunk): boolean {
+function fitsBelow(layout: Layout, chunk: UsedChunk): boolean {
   if (chunk.kind === 'metadata') return metadataRoomBeside(layout, chunk, endOf(layout)) >= metadataNeeded(layout);
   // A new system chunk has this size, whatever is in it.
   if (chunk.kind === 'system') return largestHole(layout) >= SYSTEM_CHUNK_BYTES * chunk.physicalStarts.length;
-  return leavesRoom(layout, goal, chunk, roomBelow(layout, chunk));
+  return roomBelow(layout, chunk) >= chunk.usedBytes;
 }
+
+/** Into one chunk that is hardly larger than the content: what is in one piece leaves no gaps that no extent fits into. */
+export const liftWhole: Decide = (layout, goal, history) => {
+  const chunk = lastChunk(layout);
+  if (chunk?.kind !== 'data') return undefined;
+  const end = endOf(layout);
+  const hole = largestHole(layout);
+  const lengthBytes = roundUp(chunk.usedBytes + MiB);
+  const sizeBytes = Math.max(end + SLIVER_BYTES, 10 * (lengthBytes - WORTHWHILE_BYTES) + MiB);
+  if (Math.min(hole, lengthBytes) < chunk.usedBytes + MiB || wantedChunkBytes('data', end) >= lengthBytes)
+    return undefined;
+  if (sizeBytes > Math.min(layout.capacityBytes, end + hole - MiB)) return undefined;
+  if (!leavesRoom(layout, goal, chunk, roomBelow(layout, chunk))) return undefined;
+  const step: MovingStep = { kind: 'lift', chunk, sizeBytes, roomBytes: hole };
+  return isWorthTrying(history, step) ? step : undefined;
+};
 
 /** For extents that are longer than the chunks of a smaller filesystem: it is larger meanwhile. */
 export const liftLast: Decide = (layout, goal, history) => {

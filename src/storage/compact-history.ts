@@ -2,7 +2,7 @@ import { diskBytes, endOf, type Layout, usedOnDisk } from './compact-layout.ts';
 import { type History, type MovingStep, stepKey } from './compact-step.ts';
 
 /** A run may write this many times what is in use: it ends on any content. */
-const BUDGET = 4;
+const BUDGET = 6;
 /** What a small filesystem may write in any case. */
 const SMALLEST_BUDGET_BYTES = 256 * 1024 * 1024;
 
@@ -15,6 +15,8 @@ export class CompactHistory implements History {
   cleanerPauses = 0;
   /** A step was put off, or found its place taken, because files are written. */
   heldUp = false;
+  rewriteBelow: number | undefined;
+  mayRewrite = true;
   #budgetBytes: number | undefined;
   #lowest = { endBytes: Number.POSITIVE_INFINITY, allocatedBytes: Number.POSITIVE_INFINITY };
   #previousEndBytes = Number.POSITIVE_INFINITY;
@@ -41,10 +43,21 @@ export class CompactHistory implements History {
   }
 
   /** Takes note that a step is carried out, whether it succeeds or not. */
-  begin(step: MovingStep): void {
+  begin(step: MovingStep, layout: Layout): void {
     this.movedBytes += step.chunk.usedBytes;
-    this.#moved = step.kind !== 'drop';
+    this.#moved = step.kind !== 'drop' && step.kind !== 'rewrite';
+    if (step.kind === 'rewrite' && this.rewriteBelow === undefined) {
+      this.rewriteBelow = Math.max(...layout.chunks.map((chunk) => chunk.logicalStart + chunk.lengthBytes));
+      this.movesInVain = 0;
+    }
     if (step.kind === 'resettle') this.failed.set(stepKey(step), step.roomBytes);
+  }
+
+  /** Takes note that a step is left out because files are written. */
+  putOff(step: MovingStep): void {
+    if (step.alone) this.heldUp = true;
+    if (step.kind === 'rewrite') this.mayRewrite = false;
+    this.fail(step);
   }
 
   fail(step: MovingStep): void {

@@ -1,6 +1,7 @@
 import {
   foldSparsest,
   liftLast,
+  liftWhole,
   lowerLast,
   repackSparsest,
   slide,
@@ -19,6 +20,7 @@ import {
   totalOf,
   type UsedChunk,
   usedOf,
+  wantedChunkBytes,
 } from './compact-layout.ts';
 import {
   enlargeMetadata,
@@ -27,6 +29,7 @@ import {
   settleMetadata,
   shrinkMetadata,
 } from './compact-metadata.ts';
+import { rewriteNext } from './compact-rewrite.ts';
 import {
   type CompactOutcome,
   type Decide,
@@ -44,7 +47,13 @@ import {
 const MiB = 1024 * 1024;
 /** The rest is not worth its writes. */
 const CLOSE_ENOUGH = 1.05;
-/** So many steps in vain before the run gives up. */
+/** Behind the end there has to be some room for what is to come down again. */
+const REWRITING_BYTES = 96 * MiB;
+/** More than this times the ideal is worth writing all data twice more. */
+const WORTH_REWRITING = 1.1;
+/** So many steps in vain before all data is rewritten, or the run gives up afterwards. */
+const FEW_MOVES_IN_VAIN = 4;
+/** So many before it gives up where nothing is to be rewritten. */
 const MOVES_IN_VAIN = 8;
 /** What metadata must have left when the filesystem can't be made as small as asked: for some thousand small files. */
 const COMFORT_METADATA_BYTES = 16 * MiB;
@@ -54,10 +63,13 @@ const DECISIONS: readonly Decide[] = [
   dropEmpty,
   finishWhenSmall,
   ensureMetadataRoom,
+  continueRewrite,
+  liftRewritten,
   tightenFull,
   squeezeLast,
   makeWayForMetadata,
   tightenLast,
+  liftWhole,
   lowerLast,
   liftLast,
   giveUp,
@@ -66,6 +78,7 @@ const DECISIONS: readonly Decide[] = [
   slide,
   foldSparsest,
   repackSparsest,
+  beginRewrite,
 ];
 
 /**
@@ -115,7 +128,40 @@ function ensureMetadataRoom(layout: Layout, goal: Goal, history: History): Step 
 
 function giveUp(layout: Layout, goal: Goal, history: History): Step | undefined {
   if (history.budgetSpent) return finish(layout, goal, 'budget-spent');
-  return history.movesInVain < MOVES_IN_VAIN ? undefined : finish(layout, goal, 'as-small-as-it-gets');
+  if (history.movesInVain < FEW_MOVES_IN_VAIN) return undefined;
+  const rewrite = beginRewrite(layout, goal, history);
+  const most = history.rewriteBelow === undefined ? MOVES_IN_VAIN : FEW_MOVES_IN_VAIN;
+  return rewrite ?? (history.movesInVain < most ? undefined : finish(layout, goal, 'as-small-as-it-gets'));
+}
+
+/** Once in a run, and only where it promises to gain something and nothing can stay behind up there. */
+function beginRewrite(layout: Layout, goal: Goal, history: History): Step | undefined {
+  if (history.rewriteBelow !== undefined || layout.capacityBytes - endOf(layout) < REWRITING_BYTES) return undefined;
+  const comfortBytes = COMFORT_METADATA_BYTES * metadataCopies(layout) + WRITERS_ROOM_BYTES;
+  const ideal = Math.max(neededBytes(layout) + comfortBytes, goal.stopAtBytes);
+  const worthwhile = goal.exact
+    ? neededBytes(layout) <= goal.stopAtBytes
+    : comfortableSize(layout, goal) > ideal * WORTH_REWRITING;
+  const step = worthwhile ? rewriteNext(layout, goal, history) : undefined;
+  if (step === undefined) return undefined;
+  const chunks = layout.chunks.filter((chunk) => chunk.kind === 'data' && chunk.usedBytes > 0);
+  const chunk = chunks.find(({ logicalStart }) => !history.longestExtents.has(logicalStart));
+  if (chunk !== undefined) return { kind: 'inspect', chunk };
+  // An extent that is longer than the chunks of the filesystem that it is to be would not come down again.
+  const mostBytes = wantedChunkBytes('data', ideal);
+  const lengths = chunks.map(({ logicalStart }) => history.longestExtents.get(logicalStart) ?? 0);
+  return lengths.every((length) => length > 0 && length <= mostBytes) ? step : undefined;
+}
+
+/** As far down as possible while the filesystem is large, and its chunks with it. */
+function liftRewritten(layout: Layout, goal: Goal, history: History): Step | undefined {
+  return history.rewriteBelow === undefined
+    ? undefined
+    : (liftWhole(layout, goal, history) ?? liftLast(layout, goal, history));
+}
+
+function continueRewrite(layout: Layout, goal: Goal, history: History): Step | undefined {
+  return history.rewriteBelow === undefined || history.budgetSpent ? undefined : rewriteNext(layout, goal, history);
 }
 
 /** What data finds in a filesystem of this size after metadata took what it lacks: free space in metadata chunks is of no use to it. */

@@ -37,6 +37,8 @@ export interface MovingStep {
    * transaction: the filesystem turns read-only (seen with 6.18, by resize and by balance).
    */
   readonly alone?: boolean;
+  /** Left out while somebody seems to write, who would find hardly any room meanwhile. */
+  readonly unlessWritten?: boolean;
 }
 
 /**
@@ -46,7 +48,8 @@ export interface MovingStep {
  * - `tighten`: likewise, into a new chunk that the end of the filesystem keeps small.
  * - `lower`: a balance moves the last chunk into holes below it; `lift`: the same while the filesystem is larger, for extents longer than
  *   the chunks of a small one.
- * - `fold`: into what is free in other chunks; `slide`: into a hole, so that holes join; `repack`: to scratch space behind the end.
+ * - `fold`: into what is free in other chunks; `slide`: into a hole, so that metadata gets the place; `repack`: to scratch space behind the end.
+ * - `rewrite`: into the largest chunks that the device allows, one after the other until all data is in such.
  * - `resettle`: metadata goes into a chunk of the right size; `enlarge`: into one with room for what is about to be written.
  */
 type MovingKind =
@@ -58,6 +61,7 @@ type MovingKind =
   | 'fold'
   | 'slide'
   | 'repack'
+  | 'rewrite'
   | 'resettle'
   | 'enlarge';
 
@@ -71,6 +75,10 @@ export interface History {
   readonly longestExtents: ReadonlyMap<number, number>;
   /** More was written than the run may write: it takes in what it has out in scratch space and ends. */
   readonly budgetSpent: boolean;
+  /** Logical end of what there was when all data began to be rewritten. */
+  readonly rewriteBelow: number | undefined;
+  /** False once somebody wrote when something was to be rewritten. */
+  readonly mayRewrite: boolean;
   /** A step was put off, or found its place taken, because files are written. */
   readonly heldUp: boolean;
 }

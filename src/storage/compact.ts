@@ -131,12 +131,11 @@ async function carryOut(
     history.longestExtents.set(step.chunk.logicalStart, await inspect(options, step));
     return;
   }
-  if (step.alone && (await isWrittenTo(options))) {
-    history.heldUp = true;
-    history.fail(step);
+  if ((step.alone || step.unlessWritten) && (await isWrittenTo(options))) {
+    history.putOff(step);
     return;
   }
-  history.begin(step);
+  history.begin(step, layout);
   try {
     await move(options, layout, step);
   } catch (error) {

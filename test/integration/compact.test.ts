@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exclusiveOperation } from '../../src/host/btrfs-balance.ts';
@@ -49,6 +50,23 @@ describe('compactFilesystem', () => {
       expect(bounded, line).toBe(true);
     }
   }, 600_000);
+
+  it('A24 compactFilesystem: extents longer than the chunks of a small filesystem do not keep it larger than the bound', async () => {
+    await using filesystem = mountFilesystem({ sizeBytes: 2 * GiB });
+    const { target, mountPath } = filesystem;
+    const write = (name: string, bytes: number) => {
+      writeFileSync(path.join(mountPath, name), randomBytes(bytes));
+      sh('btrfs', 'filesystem', 'sync', mountPath);
+    };
+    for (const name of ['one', 'gone', 'two']) write(name, 100 * MiB);
+    rmSync(path.join(mountPath, 'gone'));
+    write('half', 50 * MiB);
+    const { neededBytes } = await spaceNeeded(target);
+    const { sizeBytes } = await compactFilesystem({ ...target, stopAtBytes: neededBytes + 96 * MiB });
+    const { usedBytes } = await spaceNeeded(target);
+    expect(sizeBytes).toBeLessThanOrEqual(1.3 * usedBytes + 256 * MiB);
+    createMore(mountPath);
+  });
 
   it.each(['single', 'dup'] as const)(
     'A24 compactFilesystem: metadata stays %s, files stay what they are',

@@ -76,4 +76,91 @@ describe('decideStep', () => {
     const step = moveOf(decideStep(layout, GOAL, new CompactHistory()));
     expect([step.kind, step.chunk.kind]).not.toEqual(['tighten', 'metadata']);
   });
+
+  it('A21 decideStep: where the holes take the last chunk and little else, writers get room behind the end, less than the hole', () => {
+    const layout = layoutWith([SYSTEM, ['data', 133, 112, 111], ['metadata', 245, 32, 2], ['data', 277, 112, 111]], {
+      sizeMiB: 389,
+    });
+    const step = moveOf(decideStep(layout, { ...GOAL, stopAtBytes: 320 * MiB }, new CompactHistory()));
+    expect([step.kind, step.chunk]).toEqual(['lower', layout.chunks[3]]);
+    expect(step.sizeBytes).toBeGreaterThan(389 * MiB + 16 * MiB);
+    expect(step.sizeBytes).toBeLessThan((389 + 128) * MiB);
+  });
+
+  it('A21 decideStep: the last chunk goes into what is free in others and takes nearly all of it only while nobody writes', () => {
+    const full: readonly Place[] = [21, 133].map((at) => ['data', at, 112, 90]);
+    const layout = layoutWith([SYSTEM, ['metadata', 5, 16, 1], ...full, ['data', 245, 112, 20]], { sizeMiB: 357 });
+    const step = moveOf(decideStep(layout, { ...GOAL, stopAtBytes: 300 * MiB }, new CompactHistory()));
+    expect(step).toMatchObject({ kind: 'squeeze', chunk: layout.chunks[4], unlessWritten: true });
+  });
+});
+
+describe('decideStep where pieces do not fit together', () => {
+  const EXACT: Goal = { stopAtBytes: 500 * MiB, mostBytes: 1024 * MiB, exact: true };
+  const METADATA: Place = ['metadata', 5, 16, 1];
+  /** Each with less free than any of them uses. */
+  const UNEVEN: readonly Place[] = [21, 133, 245, 357, 469].map((at) => ['data', at, 112, 93]);
+  const small = { sizeMiB: 581, capacityMiB: 1162 };
+  const uneven = layoutWith([SYSTEM, METADATA, ...UNEVEN], small);
+
+  /** The next step but for looking, which finds extents of this length in each chunk. */
+  function decide(layout: Layout, history: CompactHistory, extentMiB = 40): Step {
+    for (;;) {
+      const step = decideStep(layout, EXACT, history);
+      if (step.kind !== 'inspect') return step;
+      history.longestExtents.set(step.chunk.logicalStart, extentMiB * MiB);
+    }
+  }
+
+  it('A24 decideStep: all data is rewritten in a filesystem as large as the device, the lowest first, while nobody writes', () => {
+    const history = new CompactHistory();
+    const first = moveOf(decide(uneven, history));
+    expect(first).toMatchObject({ kind: 'rewrite', sizeBytes: 1162 * MiB, unlessWritten: true });
+    history.begin(first, uneven);
+    const rewritten = layoutWith([SYSTEM, METADATA, ...UNEVEN.slice(1), ['data', 581, 128, 93]], small);
+    const second = moveOf(decide(rewritten, history));
+    expect([first, second].map(({ chunk }) => chunk.physicalStarts)).toEqual([[21 * MiB], [133 * MiB]]);
+  });
+
+  it('A24 decideStep: what was rewritten comes down again, and is not rewritten once more', () => {
+    const history = new CompactHistory();
+    history.begin(moveOf(decide(uneven, history)), uneven);
+    const above = layoutWith([SYSTEM, METADATA, ['data', 581, 240, 230], ['data', 821, 240, 235]], {
+      sizeMiB: 1162,
+      capacityMiB: 1162,
+    });
+    expect(moveOf(decide(above, history))).toMatchObject({ kind: 'lift', chunk: above.chunks[3] });
+    const again = uneven.chunks.map((chunk) => ({ ...chunk, logicalStart: chunk.logicalStart + 10_000 * MiB }));
+    expect(decide({ ...uneven, chunks: again }, history)).toMatchObject({ outcome: 'as-small-as-it-gets' });
+  });
+
+  it('A24 decideStep: metadata in the middle goes up first, so that it does not divide the space for data', () => {
+    const divided = layoutWith([SYSTEM, ...UNEVEN.slice(0, 4), ['metadata', 469, 16, 1], ['data', 485, 112, 93]], {
+      sizeMiB: 597,
+      capacityMiB: 1194,
+    });
+    const step = moveOf(decide(divided, new CompactHistory()));
+    expect([step.kind, step.chunk.kind, step.unlessWritten]).toEqual(['rewrite', 'metadata', true]);
+    expect(step.sizeBytes).toBeGreaterThanOrEqual((597 + 16) * MiB);
+  });
+
+  // A filesystem of 500 MiB makes chunks of 64 MiB: a longer extent would stay behind up there. 0: too many to know.
+  it.each([
+    [64, 'rewrite'],
+    [65, 'finish'],
+    [0, 'finish'],
+  ] as const)('A24 decideStep: with extents of %d MiB the next step is %s', (extentMiB, kind) => {
+    expect(decide(uneven, new CompactHistory(), extentMiB).kind).toBe(kind);
+  });
+
+  it('A24 decideStep: a device with no room behind the end is left as it is', () => {
+    const cramped = { ...uneven, capacityBytes: 600 * MiB };
+    expect(decide(cramped, new CompactHistory())).toMatchObject({ outcome: 'as-small-as-it-gets' });
+  });
+
+  it('A21 decideStep: somebody who writes ends the rewriting, and the run is not held up by it', () => {
+    const history = new CompactHistory();
+    history.putOff(moveOf(decide(uneven, history)));
+    expect([decide(uneven, history).kind, history.heldUp]).toEqual(['finish', false]);
+  });
 });
