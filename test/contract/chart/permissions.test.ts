@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { agentLeaseName } from '../../../src/api/group.ts';
@@ -7,6 +8,7 @@ import { nodeUri } from '../../../src/net/certificates/node-uri.ts';
 import { createSigningRequest } from '../../../src/net/certificates/signing-request.ts';
 import { createTestAuthority } from '../../builders/certificates.ts';
 import { type ApiAccess, type ApiRequest, type ApiResponse, callApi } from '../../cluster/api.ts';
+import { type Audit, createAudit } from '../../cluster/audit.ts';
 import { type ControlPlane, startControlPlane } from '../../cluster/control-plane.ts';
 import { createControllerToken, createNodeToken, createToken } from '../../cluster/operator-identity.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
@@ -38,6 +40,7 @@ const BEGIN = '<!-- who may do what: begin -->\n';
 const MAX_NODE_NAME = 253;
 const END = '\n<!-- who may do what: end -->';
 
+let audit: Audit;
 let controlPlane: ControlPlane;
 /** Name in the table → access. */
 const askers = new Map<string, ApiAccess>();
@@ -49,7 +52,8 @@ const bodies = {
 };
 
 beforeAll(async () => {
-  controlPlane = await startControlPlane({ assetsDir: inject('assetsDir') });
+  audit = createAudit(mkdtempSync(path.join(tmpdir(), 'audit-')));
+  controlPlane = await startControlPlane({ assetsDir: inject('assetsDir'), apiServerArgs: audit.apiServerArgs });
   await post('/api/v1/namespaces', { metadata: { name: NAMESPACE } });
   await post('/api/v1/namespaces', { metadata: { name: TENANT } });
   const manifest = renderChart();
@@ -216,6 +220,18 @@ describe('who may do what', () => {
     const matrix = matrixTable(names, rows);
     console.log(matrix);
     expect(matrix).toBe(readFileSync(docPath, 'utf8').split(BEGIN)[1]?.split(END)[0]);
+  });
+
+  it('is told by the audit log, by which other tests see what the operator was refused', async () => {
+    const before = audit.refusals().length;
+    expect(await answerTo('agent of the node', attemptOf('get', 'Secret of the authority'))).toBe('no');
+    expect(await answerTo('agent of the node', attemptOf('place on a node', 'Snapshot'))).toBe('policy');
+    expect(await answerTo('agent of the node', attemptOf('get', 'Snapshot'))).toBe('yes');
+    const agent = `system:serviceaccount:${NAMESPACE}:btrfs-operator-agent`;
+    expect(audit.refusals().slice(before)).toEqual([
+      expect.stringContaining(`${agent} get secrets ${NAMESPACE}/btrfs-operator-transfer-ca`),
+      expect.stringContaining(`${agent} patch snapshots.btrfs-operator.io/status ${TENANT}/${UNPLACED}`),
+    ]);
   });
 
   it('is the same for agents on nodes whose names are too long for Leases and Events', async () => {
