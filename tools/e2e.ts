@@ -26,6 +26,15 @@ const imagesDir = printedBy('tools/image.sh', []);
 const runDir = createRunDir(tmpdir(), prefix);
 guardRunDir(runDir, 'all');
 
+/** Volumes of other runs on this machine could not be unmounted by these as long as our copies of their mounts are there. */
+const FIRST_PROCESS = `
+  prefix=$1
+  findmnt --raw --noheadings --output TARGET --types btrfs | tac | while read -r mount; do
+    [[ $mount != "$prefix"* ]] || umount -- "$mount"
+  done
+  ip link set lo up && "\${@:2}"
+  exit $?`;
+
 const before = traces();
 const code = await runInNamespaces(['vitest', 'run', '--project', 'e2e', ...process.argv.slice(2)]);
 const left = findLeftovers(runDir);
@@ -59,7 +68,15 @@ function runInNamespaces(command: readonly string[]): Promise<number> {
         '--mount-proc',
       ],
       // A shell as the first process: it collects what others leave behind.
-      ...['--propagation=private', 'bash', '-c', 'ip link set lo up && "$@"; exit $?', 'bash', ...command],
+      ...[
+        '--propagation=private',
+        'bash',
+        '-c',
+        FIRST_PROCESS,
+        'bash',
+        path.join(tmpdir(), 'btrfs-operator-'),
+        ...command,
+      ],
     ],
     {
       cwd: repositoryPath,
