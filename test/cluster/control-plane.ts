@@ -3,7 +3,7 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type ApiAccess, callApi } from './api.ts';
-import { type ApiServerOptions, killed, startApiServer, startApiServerOnFreePort } from './api-server.ts';
+import { type ApiServerOptions, goSettings, killed, startApiServer, startApiServerOnFreePort } from './api-server.ts';
 import { type Child, startChild } from './child.ts';
 import { runDirVariable } from './host-leftovers.ts';
 import { kubeconfigOf } from './kubeconfig.ts';
@@ -109,7 +109,7 @@ function startEtcd(assetsDir: string, dir: string): Child {
       `--initial-advertise-peer-urls=${peer}`,
       `--initial-cluster=default=${peer}`,
     ],
-    env: { [runDirVariable]: dir },
+    env: { ...goSettings, [runDirVariable]: dir },
     logPath: path.join(dir, 'etcd.log'),
   });
 }
