@@ -21,6 +21,8 @@ export async function openIncoming(
   limits: StreamLimits,
   signal: AbortSignal,
 ): Promise<IncomingStream> {
+  // Nothing can be piped into a stream that is destroyed as soon as it is made.
+  signal.throwIfAborted();
   const stream = createStreamValidator(limits, signal);
   // It may fail at any time, also in the same chunk that begins it: whoever reads it learns of it, and until then nobody listens.
   stream.on('error', () => undefined);

@@ -24,6 +24,20 @@ describe('openIncoming', () => {
     },
   );
 
+  it('openIncoming: aborted before it begins it fails like any other, and nothing else does', async () => {
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    try {
+      await expect(open(Readable.from([full()]), AbortSignal.abort())).rejects.toMatchObject({ name: 'AbortError' });
+      await turn();
+      await turn();
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect(unhandled).toEqual([]);
+  });
+
   it.each([
     ['nothing', Buffer.alloc(0)],
     ['half a header', full().subarray(0, 9)],
