@@ -40,6 +40,7 @@ import {
   type MovingStep,
   SMALLEST_SIZE_BYTES,
   type Step,
+  WORTHWHILE_BYTES,
   WRITERS_ROOM_BYTES,
   writersRoom,
 } from './compact-step.ts';
@@ -147,10 +148,20 @@ function beginRewrite(layout: Layout, goal: Goal, history: History): Step | unde
   const chunks = layout.chunks.filter((chunk) => chunk.kind === 'data' && chunk.usedBytes > 0);
   const chunk = chunks.find(({ logicalStart }) => !history.longestExtents.has(logicalStart));
   if (chunk !== undefined) return { kind: 'inspect', chunk };
-  // An extent that is longer than the chunks of the filesystem that it is to be would not come down again.
-  const mostBytes = wantedChunkBytes('data', ideal);
   const lengths = chunks.map(({ logicalStart }) => history.longestExtents.get(logicalStart) ?? 0);
-  return lengths.every((length) => length > 0 && length <= mostBytes) ? step : undefined;
+  return comesDownAgain(layout, ideal, lengths) ? step : undefined;
+}
+
+/**
+ * Extents no longer than the chunks of the filesystem that is aimed at always do; longer ones if each chunk comes down as a whole, into one that is made
+ * while the filesystem is about twice as large. A length of 0 is unknown.
+ */
+function comesDownAgain(layout: Layout, idealBytes: number, extents: readonly number[]): boolean {
+  if (extents.includes(0)) return false;
+  const longest = Math.max(...extents);
+  const chunkOnTheWay = wantedChunkBytes('data', 2 * idealBytes);
+  const wholeChunks = wantedChunkBytes('data', layout.capacityBytes) <= chunkOnTheWay + WORTHWHILE_BYTES;
+  return longest <= wantedChunkBytes('data', idealBytes) || (wholeChunks && longest <= chunkOnTheWay);
 }
 
 /** As far down as possible while the filesystem is large, and its chunks with it. */

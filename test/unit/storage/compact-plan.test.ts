@@ -144,14 +144,21 @@ describe('decideStep where pieces do not fit together', () => {
     expect(step.sizeBytes).toBeGreaterThanOrEqual((597 + 16) * MiB);
   });
 
-  // A filesystem of 500 MiB makes chunks of 64 MiB: a longer extent would stay behind up there. 0: too many to know.
+  // A filesystem of 500 MiB makes chunks of 64 MiB, and on the way down to it of 112 MiB. 0: too many extents to know.
   it.each([
-    [64, 'rewrite'],
-    [65, 'finish'],
-    [0, 'finish'],
-  ] as const)('A24 decideStep: with extents of %d MiB the next step is %s', (extentMiB, kind) => {
-    expect(decide(uneven, new CompactHistory(), extentMiB).kind).toBe(kind);
-  });
+    [64, 1162, 'rewrite'],
+    [112, 1162, 'rewrite'],
+    [113, 1162, 'finish'],
+    [64, 2048, 'rewrite'],
+    [65, 2048, 'finish'],
+    [0, 1162, 'finish'],
+  ] as const)(
+    'A24 decideStep: with extents of %d MiB on a device of %d MiB the next step is %s',
+    (extentMiB, capacityMiB, kind) => {
+      const layout = { ...uneven, capacityBytes: capacityMiB * MiB };
+      expect(decide(layout, new CompactHistory(), extentMiB).kind).toBe(kind);
+    },
+  );
 
   it('A24 decideStep: a device with no room behind the end is left as it is', () => {
     const cramped = { ...uneven, capacityBytes: 600 * MiB };
