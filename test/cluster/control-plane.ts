@@ -34,6 +34,8 @@ export interface ControlPlane extends ApiAccess, AsyncDisposable {
   applyManifests(paths: readonly string[]): Promise<void>;
   /** Kills the API server and starts it again at the same address with the same data; resolves when it is ready. */
   restartApiServer(): Promise<void>;
+  /** Kills both, does this with the data of etcd, and starts them again at the same address; resolves when they are ready. */
+  withoutEtcd(work: (dataPath: string) => Promise<void>): Promise<void>;
   /** SIGSTOP and SIGCONT: connections stay open and nothing answers. */
   pauseApiServer(): void;
   resumeApiServer(): void;
@@ -50,7 +52,7 @@ const ADMIN: User = { name: 'admin', group: 'system:masters' };
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const dir = options.dir ?? createGuardedDir();
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const etcd = startEtcd(options.assetsDir, dir);
+  let etcd = startEtcd(options.assetsDir, dir);
   try {
     const tokens = await writeCredentials(dir, [ADMIN, ...(options.users ?? [])]);
     const token = tokens.get(ADMIN.name) ?? '';
@@ -73,6 +75,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       applyManifests: (paths) => applyManifests(running.access, kubectl, paths),
       async restartApiServer() {
         await killed(running.child);
+        running = await startApiServer(options, dir, token, running.port);
+      },
+      async withoutEtcd(work) {
+        await killed(running.child);
+        await killed(etcd);
+        await work(path.join(dir, 'etcd'));
+        etcd = startEtcd(options.assetsDir, dir);
         running = await startApiServer(options, dir, token, running.port);
       },
       pauseApiServer: () => running.child.kill('SIGSTOP'),
