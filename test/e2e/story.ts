@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { V1Pod } from '@kubernetes/client-node';
-import { inject, onTestFailed } from 'vitest';
+import { expect, inject, onTestFailed } from 'vitest';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
 import { createKubectl, type Kubectl } from '../cluster/kubectl.ts';
 import { waitFor } from '../cluster/wait-for.ts';
@@ -109,6 +109,25 @@ export function btrfs(kind: string, name: string): object {
 /** Where the files of a volume are, on its node. */
 export function dataOf({ status }: LoopbackVolume): string {
   return `${status.mountPath}/data`;
+}
+
+/** The lines of the node's mount table for a volume; a new mount would have another id in there. */
+export function mountsOf({ metadata }: LoopbackVolume, node: Node): readonly string[] {
+  return node
+    .mountInfo()
+    .split('\n')
+    .filter((line) => line.includes(`/volumes/${metadata.uid} `));
+}
+
+/** For a pod that counts in /data/log, and ends, so that it is restarted, at the first write that fails. */
+export const COUNTER = 'i=0; while :; do echo $((i += 1)) >> /data/log; sync /data/log; sleep 0.05; done';
+
+/** Throws if the pod of {@link COUNTER} was ever restarted or a line it wrote is missing. */
+export async function expectUndisturbed({ get, inPod }: Story, pod: string): Promise<void> {
+  const { status } = await get(`pod/${pod}`);
+  expect(status.containerStatuses[0].restartCount).toBe(0);
+  const lines = (await inPod(pod, 'cat /data/log')).trimEnd().split('\n').map(Number);
+  expect(lines).toEqual(lines.map((_, index) => index + 1));
 }
 
 function podOf(name: string, nodeName: string, directory: string, script: string): V1Pod {

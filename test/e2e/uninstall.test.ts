@@ -2,7 +2,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import type { Node } from './cluster/node.ts';
-import { btrfs, dataOf, install, installedStory, openStory, repositoryPath, shell, uninstall } from './story.ts';
+import {
+  btrfs,
+  dataOf,
+  install,
+  installedStory,
+  mountsOf,
+  openStory,
+  repositoryPath,
+  shell,
+  uninstall,
+} from './story.ts';
 
 test('uninstalled with its objects kept, volumes go on working; installed again, it goes on where it was', async () => {
   await using story = await installedStory();
@@ -10,12 +20,7 @@ test('uninstalled with its objects kept, volumes go on working; installed again,
   if (node === undefined) throw new Error('no node');
   const volume = await story.volume('demo', node);
   await story.pod('user', node, dataOf(volume));
-  const mounts = () =>
-    node
-      .mountInfo()
-      .split('\n')
-      .filter((line) => line.includes(`/volumes/${volume.metadata.uid} `));
-  const before = mounts();
+  const mounts = mountsOf(volume, node);
 
   await uninstall(story);
   await story.inPod('user', 'echo kept > /data/file; sync /data/file');
@@ -24,7 +29,7 @@ test('uninstalled with its objects kept, volumes go on working; installed again,
   await install(story);
   await story.kubectl(['patch', 'lbv', 'demo', '--type=merge', '--patch={"spec":{"size":"1Gi"}}']);
   await story.waitFor(`jsonpath={.status.sizeBytes}=${2 ** 30}`, 'lbv/demo');
-  expect(mounts()).toEqual(before);
+  expect(mountsOf(volume, node)).toEqual(mounts);
   expect(await story.inPod('user', 'cat /data/file')).toBe('kept\n');
 });
 

@@ -1,7 +1,15 @@
 import path from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { OPERATOR_IMAGE } from './cluster/node.ts';
-import { dataOf, installedStory, OPERATOR_NAMESPACE, repositoryPath } from './story.ts';
+import {
+  COUNTER,
+  dataOf,
+  expectUndisturbed,
+  installedStory,
+  mountsOf,
+  OPERATOR_NAMESPACE,
+  repositoryPath,
+} from './story.ts';
 
 test('an upgrade of the chart replaces controller and agents under a pod that writes', async () => {
   await using story = await installedStory();
@@ -9,14 +17,8 @@ test('an upgrade of the chart replaces controller and agents under a pod that wr
   const [node] = story.nodes;
   if (node === undefined) throw new Error('no node');
   const volume = await story.volume('demo', node);
-  const writer = 'i=0; while :; do echo $((i += 1)) >> /data/log; sync /data/log; sleep 0.05; done';
-  await story.pod('writer', node, dataOf(volume), writer);
-  const mounts = () =>
-    node
-      .mountInfo()
-      .split('\n')
-      .filter((line) => line.includes(`/volumes/${volume.metadata.uid} `));
-  const before = mounts();
+  await story.pod('writer', node, dataOf(volume), COUNTER);
+  const mounts = mountsOf(volume, node);
 
   const charts = path.join(inject('e2e').runDir, 'charts');
   const chart = path.join(repositoryPath, 'charts/btrfs-operator');
@@ -29,8 +31,8 @@ test('an upgrade of the chart replaces controller and agents under a pod that wr
     '--output=jsonpath={.items[*].spec.containers[*].image}',
   ]);
   expect(new Set(images.split(' '))).toEqual(new Set([`${OPERATOR_IMAGE}:next`]));
-  expect(mounts()).toEqual(before);
-  expect((await story.get('pod/writer')).status.containerStatuses[0].restartCount).toBe(0);
+  expect(mountsOf(volume, node)).toEqual(mounts);
   await kubectl(['patch', 'lbv', 'demo', '--type=merge', '--patch={"spec":{"size":"1Gi"}}']);
   await story.waitFor(`jsonpath={.status.sizeBytes}=${2 ** 30}`, 'lbv/demo');
+  await expectUndisturbed(story, 'writer');
 });
