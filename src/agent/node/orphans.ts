@@ -37,78 +37,116 @@ export interface OrphanWatch {
 
 /** Looks into volumes when it is told to, in the background: one that hangs holds up no other, nor what is said of the node. */
 export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
-  const { storage, caches, clock, onChange } = options;
-  const inVolumes = new Map<string, readonly OrphanData[]>();
-  /** Namespace and name of volumes, and whether they could be looked into. */
-  const volumeKeys = new Map<string, { readonly key: string; readonly isSeen: boolean }>();
-  /** Volumes that are being looked into, and whether that has to be done once more. */
-  const looking = new Map<string, 'once' | 'again'>();
-  let lookedAtMs: number | undefined;
+  return new BackgroundWatch(options);
+}
 
-  const known = () =>
-    new Set(
-      [caches.snapshots, caches.buildCaches, caches.claims].flatMap((objects) =>
-        [...objects.values()].map(({ metadata }) => metadata.uid),
-      ),
-    );
-  const lookInto = async (volumeUid: string) => {
-    if (looking.has(volumeUid)) return void looking.set(volumeUid, 'again');
-    looking.set(volumeUid, 'once');
-    const { namespace, name } = (await loadRecord(storage.layout, volumeUid).catch(() => undefined)) ?? {};
-    const key = `${namespace}/${name}`;
-    try {
-      inVolumes.set(volumeUid, await findTreeOrphans(storage, volumeUid, known));
-      volumeKeys.set(volumeUid, { key, isSeen: true });
-    } catch (err) {
-      inVolumes.delete(volumeUid);
-      volumeKeys.set(volumeUid, { key, isSeen: false });
-      if (!(err instanceof StorageError)) options.log.warn({ err, volumeUid }, 'could not look for orphans');
-    }
-    const isDue = looking.get(volumeUid) === 'again';
-    looking.delete(volumeUid);
-    if (isDue) await lookInto(volumeUid);
+class BackgroundWatch implements OrphanWatch {
+  readonly #options: OrphanWatchOptions;
+  readonly #inVolumes = new Map<string, readonly OrphanData[]>();
+  /** Namespace and name of volumes, and whether they could be looked into. */
+  readonly #volumes = new Map<string, { readonly key: string; readonly isSeen: boolean }>();
+  /** Volumes that are being looked into, and whether that has to be done once more. */
+  readonly #looking = new Map<string, { isDue: boolean; readonly ended: Promise<void> }>();
+  /** Looks that begin soon: those that come together are one. */
+  readonly #due = new Set<string | undefined>();
+  /** When all volumes were. */
+  #lookedAtMs: number | undefined;
+
+  constructor(options: OrphanWatchOptions) {
+    this.#options = options;
+  }
+
+  readonly look = (volumeUid?: string): void => {
+    if (this.#due.has(volumeUid)) return;
+    const { log, signal } = this.#options;
+    void this.#lookSoon(volumeUid).catch((err: unknown) => {
+      if (!signal.aborted) log.warn({ err }, 'could not look for orphans');
+    });
   };
-  const lookIntoAll = async () => {
-    await Promise.all([...(await recordedUids(storage))].map(lookInto));
-    lookedAtMs = clock.monotonicMs();
-  };
-  /** Those that come together are one look. */
-  const due = new Set<string | undefined>();
-  const lookSoon = async (volumeUid: string | undefined) => {
-    due.add(volumeUid);
-    if (lookedAtMs !== undefined) await clock.sleep(DELAY_MS, options.signal);
-    due.delete(volumeUid);
-    await (volumeUid === undefined ? lookIntoAll() : lookInto(volumeUid));
+
+  async found(written: readonly Orphan[]): Promise<readonly OrphanData[] | undefined> {
+    const { storage, caches, clock } = this.#options;
+    const lookedAtMs = this.#lookedAtMs;
+    if (lookedAtMs === undefined || clock.monotonicMs() - lookedAtMs > LOOK_AGAIN_MS) this.look();
+    if (!caches.volumes.hasSynced || lookedAtMs === undefined) return undefined;
+    const known = this.#known();
+    const seen = [...this.#inVolumes.values()].flat();
+    const inside = [...seen, ...this.#unseen(written, seen)].filter(({ uid }) => !known.has(uid));
+    const volumes = new Set([...caches.volumes.values()].map(({ metadata }) => metadata.uid));
+    return [...(await findOrphans(storage, volumes)), ...inside];
+  }
+
+  volumeOf({ uid }: OrphanData): string | undefined {
+    return [...this.#inVolumes].find(([, orphans]) => orphans.some((orphan) => orphan.uid === uid))?.[0];
+  }
+
+  /** What was written of volumes that are on the node and can't be looked into. */
+  #unseen(written: readonly Orphan[], seen: readonly OrphanData[]): readonly OrphanData[] {
+    const keysOf = (isSeen: boolean) =>
+      new Set([...this.#volumes.values()].filter((each) => each.isSeen === isSeen).map(({ key }) => key));
+    const [hidden, visible] = [keysOf(false), keysOf(true)];
+    const isHidden = (key: string) => hidden.has(key) && !visible.has(key);
+    const uids = new Set(seen.map(({ uid }) => uid));
+    return written.filter(
+      ({ uid, namespace, volume }) => volume !== undefined && isHidden(`${namespace}/${volume}`) && !uids.has(uid),
+    ) as readonly OrphanData[];
+  }
+
+  /** Uids of all objects of this node that live in volumes. */
+  #known(): ReadonlySet<string> {
+    const { snapshots, buildCaches, claims } = this.#options.caches;
+    const objects = [snapshots, buildCaches, claims].flatMap((cache) => [...cache.values()]);
+    return new Set(objects.map(({ metadata }) => metadata.uid));
+  }
+
+  async #lookSoon(volumeUid: string | undefined): Promise<void> {
+    const { storage, clock, signal, onChange } = this.#options;
+    this.#due.add(volumeUid);
+    if (this.#lookedAtMs !== undefined) await clock.sleep(DELAY_MS, signal);
+    this.#due.delete(volumeUid);
+    await (volumeUid === undefined ? this.#lookIntoAll() : this.#lookInto(volumeUid));
     const recorded = await recordedUids(storage);
-    for (const volumes of [inVolumes, volumeKeys]) {
+    for (const volumes of [this.#inVolumes, this.#volumes]) {
       for (const uid of volumes.keys()) if (!recorded.has(uid)) volumes.delete(uid);
     }
     onChange();
-  };
-  const look = (volumeUid?: string) => {
-    if (due.has(volumeUid)) return;
-    void lookSoon(volumeUid).catch((err: unknown) => {
-      if (!options.signal.aborted) options.log.warn({ err }, 'could not look for orphans');
-    });
-  };
-  return {
-    look,
-    async found(written) {
-      if (clock.monotonicMs() - (lookedAtMs ?? Number.NEGATIVE_INFINITY) > LOOK_AGAIN_MS) look();
-      if (!caches.volumes.hasSynced || lookedAtMs === undefined) return undefined;
-      const volumes = new Set([...caches.volumes.values()].map(({ metadata }) => metadata.uid));
-      const now = known();
-      const seen = [...inVolumes.values()].flat();
-      const keysOf = (isSeen: boolean) =>
-        new Set([...volumeKeys.values()].filter((each) => each.isSeen === isSeen).map(({ key }) => key));
-      const [hidden, visible] = [keysOf(false), keysOf(true)];
-      const isHidden = (key: string) => hidden.has(key) && !visible.has(key);
-      const unseen = written.filter(({ uid, namespace, volume }) => {
-        return volume !== undefined && isHidden(`${namespace}/${volume}`) && !seen.some((orphan) => orphan.uid === uid);
-      });
-      const inside = [...seen, ...(unseen as readonly OrphanData[])].filter(({ uid }) => !now.has(uid));
-      return [...(await findOrphans(storage, volumes)), ...inside];
-    },
-    volumeOf: (orphan) => [...inVolumes].find(([, orphans]) => orphans.some(({ uid }) => uid === orphan.uid))?.[0],
-  };
+  }
+
+  async #lookIntoAll(): Promise<void> {
+    const { storage, clock } = this.#options;
+    await Promise.all([...(await recordedUids(storage))].map((uid) => this.#lookInto(uid)));
+    this.#lookedAtMs = clock.monotonicMs();
+  }
+
+  /** Resolves when a look that was begun after the call has ended. */
+  async #lookInto(volumeUid: string): Promise<void> {
+    const running = this.#looking.get(volumeUid);
+    if (running !== undefined) {
+      running.isDue = true;
+      return await running.ended;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const turn = { isDue: true, ended: promise };
+    this.#looking.set(volumeUid, turn);
+    while (turn.isDue) {
+      turn.isDue = false;
+      await this.#lookOnce(volumeUid);
+    }
+    this.#looking.delete(volumeUid);
+    resolve();
+  }
+
+  async #lookOnce(volumeUid: string): Promise<void> {
+    const { storage, log } = this.#options;
+    const { namespace, name } = (await loadRecord(storage.layout, volumeUid).catch(() => undefined)) ?? {};
+    const key = `${namespace}/${name}`;
+    try {
+      this.#inVolumes.set(volumeUid, await findTreeOrphans(storage, volumeUid, () => this.#known()));
+      this.#volumes.set(volumeUid, { key, isSeen: true });
+    } catch (err) {
+      this.#inVolumes.delete(volumeUid);
+      this.#volumes.set(volumeUid, { key, isSeen: false });
+      if (!(err instanceof StorageError)) log.warn({ err, volumeUid }, 'could not look for orphans');
+    }
+  }
 }

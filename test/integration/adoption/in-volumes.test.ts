@@ -178,6 +178,29 @@ describe('Snapshot and BuildCache: records', () => {
   });
 });
 
+it('C8 agent: what lies in a volume stays listed, with its age, while the volume is unmounted', async () => {
+  await lab.createVolume('shut', { size: '256Mi', nodeName: NODE });
+  await lab.ready('shut');
+  const retained = async (volume: string) => {
+    await snapshots.create(`in-${volume}`, volume, { deletionPolicy: 'Retain' });
+    const { metadata } = await snapshots.ready(`in-${volume}`);
+    await snapshots.remove(`in-${volume}`);
+    return await kit.orphan(metadata.uid);
+  };
+  const before = await retained('shut');
+  await lab.change('shut', { mounted: false });
+  await lab.volumeThat('shut', ({ status }) => status.mountPath === undefined);
+  await kit.withoutAgent(() => undefined);
+  // Looked at after all of that.
+  const later = await retained('vol');
+  expect(await kit.orphan(before.uid)).toEqual(before);
+  await snapshots.create('in-shut', 'shut', adopt(before.uid));
+  await lab.change('shut', { mounted: true });
+  await snapshots.ready('in-shut');
+  await kit.notListed(before.uid);
+  await kit.orphan(later.uid);
+});
+
 it('C8 agent: what lies in a volume is listed also while its own object is gone, and is adopted after it', async () => {
   const inside = await written('inside', 'inside');
   const volume = await lab.ready('vol');
