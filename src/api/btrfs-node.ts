@@ -114,6 +114,13 @@ export const btrfsNodeDefinition: KindDefinition = {
       priority: 1,
     },
     {
+      name: 'Orphans',
+      type: 'integer',
+      jsonPath: '.status.orphanCount',
+      description: 'Data here that belongs to no object.',
+      priority: 1,
+    },
+    {
       name: 'Btrfs-Progs',
       type: 'string',
       jsonPath: '.status.btrfsProgs',

@@ -20,7 +20,10 @@ export const volumeSource = z
       .describe(
         "A whole btrfs file system on one device, from outside. It is copied and gets a UUID of its own; data/ is a writable snapshot of its default subvolume. Off unless the operator's configuration allows it.",
       ),
-    adopt: adoption('A volume').optional(),
+    adopt: adoption(
+      'A volume',
+      ' It stays on its node, which nodeName may name; nodeSelector is not looked at.',
+    ).optional(),
   })
   .meta(
     rules({
