@@ -22,7 +22,8 @@ export async function adoptVolume(
   signal?: AbortSignal,
 ): Promise<void> {
   await withBoth(storage, [identity.uid, orphanUid], signal, async (run) => {
-    const own = (await loadRecord(storage.layout, identity.uid)) ?? (await begin(storage, run, identity, orphanUid));
+    const own =
+      (await loadRecord(storage.layout, identity.uid)) ?? (await begin(storage, run, { identity, orphanUid, signal }));
     await finish(storage, run, own);
   });
 }
@@ -49,11 +50,20 @@ async function withBoth(
   );
 }
 
-async function begin(storage: Storage, run: Run, identity: VolumeIdentity, orphanUid: string): Promise<VolumeRecord> {
+interface Beginning {
+  readonly identity: VolumeIdentity;
+  readonly orphanUid: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function begin(storage: Storage, run: Run, { identity, orphanUid, signal }: Beginning): Promise<VolumeRecord> {
   const { layout } = storage;
   const half = await loadRecord(layout, orphanUid);
-  // Whoever was about to have it is gone himself.
-  if (half?.adopting !== undefined) await finish(storage, run, half);
+  if (half?.adopting !== undefined) {
+    // Whoever was about to have it is gone himself. A stranger moves nothing, least of all what another object may have again.
+    refuseStranger(half, { kind: 'LoopbackVolume', ...identity });
+    await storage.withVolume(half.adopting, signal, (fenced) => finish(storage, fenced, half));
+  }
   const { record, image } = await observePlace(storage, orphanUid);
   if (record === undefined && image === undefined) {
     const message = `there is nothing on this node for ${orphanUid}; see status.orphans of the BtrfsNodes, and make the volume anew with the right uid`;

@@ -12,7 +12,10 @@ import { removeVolume } from './remove.ts';
  */
 export async function removeOrphanedVolume(storage: Storage, uid: string): Promise<void> {
   const { layout } = storage;
-  const record = await loadRecord(layout, uid).catch(() => undefined);
+  const record = await attempt('read the record', () => loadRecord(layout, uid)).catch((error: unknown) => {
+    if (error instanceof StorageError && error.code === 'damaged') return undefined;
+    throw error;
+  });
   if (record !== undefined) return void (await removeVolume(storage, uid));
   await storage.withVolume(uid, undefined, () =>
     attempt('remove the image', async () => {

@@ -110,6 +110,26 @@ describe('adoptVolume: what is refused changes nothing', () => {
     expect(filesOf(store)).toEqual(files);
   });
 
+  it('C2 adoptVolume: what was broken off is not gone on with for a stranger', async () => {
+    await using store = await openStore();
+    const scene = await sceneIn(store);
+    const gone = randomUUID();
+    await saveRecord(store.layout, { ...scene.record, uid: gone, adopting: scene.record.uid });
+    const files = filesOf(store);
+    const stranger = { ...scene.heir, namespace: 'elsewhere' };
+    await expect(adoptVolume(store.storage, stranger, gone)).rejects.toMatchObject({ reason: 'AdoptionRefused' });
+    expect(filesOf(store)).toEqual(files);
+  });
+
+  it('C2 removeOrphanedVolume: a record that can not be read now is not taken for none', async () => {
+    await using store = await openStore();
+    const uid = await store.made();
+    rmSync(store.layout.recordPath(uid));
+    mkdirSync(store.layout.recordPath(uid));
+    await expect(removeOrphanedVolume(store.storage, uid)).rejects.toMatchObject({ code: 'failed' });
+    expect(readdirSync(store.layout.imagesPath)).toEqual([`${uid}.img`]);
+  });
+
   it('C4 adoptVolume: one that was never finished holds nothing', async () => {
     await using store = await openStore();
     const uid = await store.made();
