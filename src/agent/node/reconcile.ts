@@ -31,8 +31,8 @@ export interface NodeReconcilerOptions {
   readonly writer: StatusWriter<BtrfsNode, BtrfsNodeStatus>;
   readonly clock: Clock;
   readonly facts: (previous: BtrfsNode) => Promise<NodeFacts>;
-  /** Removes those that the user wants removed, and gives the uids of what is gone. */
-  readonly removeOrphans: (btrfsNode: BtrfsNode, orphans: readonly OrphanData[]) => Promise<ReadonlySet<string>>;
+  /** Removes those that the user wants removed; what is gone makes another pass worth it. */
+  readonly removeOrphans: (btrfsNode: BtrfsNode, orphans: readonly OrphanData[]) => Promise<void>;
 }
 
 /** The BtrfsNode of this node exists, owned by its Node where there is one, and says what the node offers. */
@@ -40,9 +40,9 @@ export function createNodeReconcile(options: NodeReconcilerOptions): () => Promi
   return async () => {
     const previous = await ensureBtrfsNode(options);
     const facts = await options.facts(previous);
-    const removed = await options.removeOrphans(previous, facts.orphans ?? []);
-    const orphans = facts.orphans?.filter(({ uid }) => !removed.has(uid));
-    await options.writer.write(previous, nodeStatusOf({ ...facts, orphans, previous, now: options.clock.now() }));
+    await options.writer.write(previous, nodeStatusOf({ ...facts, previous, now: options.clock.now() }));
+    // Last: an orphan that can't be removed keeps nobody from hearing of the node.
+    await options.removeOrphans(previous, facts.orphans ?? []);
     return recheck(LOOK_AGAIN_MS);
   };
 }

@@ -34,16 +34,15 @@ export interface RemoveOrphansOptions {
 }
 
 /**
- * Of these orphans those are gone that the annotation of the node names, and Events say so; the uids of what is gone are returned. What
- * somebody has, wants or uses stays, and an Event says why. The annotation is the user's: it is left as it is, and safe to repeat.
+ * Of these orphans those are gone that the annotation of the node names, and Events say so. What somebody has, wants or uses stays, and an
+ * Event says why. The annotation is the user's: it is left as it is, and safe to repeat.
  */
 export async function removeOrphans(
   options: RemoveOrphansOptions,
   btrfsNode: BtrfsNode,
   orphans: readonly OrphanData[],
-): Promise<ReadonlySet<string>> {
+): Promise<void> {
   const named = (btrfsNode.metadata.annotations?.[REMOVE_ORPHANS] ?? '').split(/[\s,]+/);
-  const removed = new Set<string>();
   // What lies in a volume before the volume.
   const wanted = orphans.filter(({ uid }) => named.includes(uid));
   for (const orphan of wanted.toSorted(
@@ -55,14 +54,12 @@ export async function removeOrphans(
     try {
       await proveUnwanted(options, orphan);
       await remove(options, orphan);
-      removed.add(uid);
       options.events.record(subject, 'Normal', 'OrphanRemoved', 'Remove', `${what} is removed for good`);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       options.events.record(subject, 'Warning', 'OrphanKept', 'Remove', `${what} is not removed: ${error.message}`);
     }
   }
-  return removed;
 }
 
 /** Read anew: nobody has it, will have it, or lives in it (rule 8). */
@@ -73,11 +70,13 @@ async function proveUnwanted({ clients }: RemoveOrphansOptions, orphan: OrphanDa
   if (owner !== undefined) throw wanted(`it is what ${kind} ${keyOf(owner)} has`);
   const heir = objects.find(({ spec }) => spec.source?.adopt?.uid === uid);
   if (heir !== undefined) throw wanted(`${kind} ${keyOf(heir)} adopts it; delete that first`);
-  if (kind !== 'LoopbackVolume') return;
+  if (kind !== 'LoopbackVolume' || name === undefined) return;
+  // Where a volume has the name now, they are in that.
+  if (objects.some(({ metadata }) => metadata.namespace === namespace && metadata.name === name)) return;
   const living = (
     await Promise.all([clients.Snapshot.list({ namespace }), clients.BuildCache.list({ namespace })])
   ).flat();
-  const dependent = living.find(({ spec }) => name !== undefined && spec.volumeRef?.name === name);
+  const dependent = living.find(({ spec }) => spec.volumeRef?.name === name);
   if (dependent === undefined) return;
   throw wanted(
     `${dependent.kind} ${keyOf(dependent)} is in a volume of its name; delete that first, or adopt the volume`,
