@@ -16,17 +16,21 @@ version=$(node -p 'require("./package.json").version')
 key=$(cat tools/image.sh tools/bundle.ts Dockerfile .dockerignore package.json package-lock.json tsconfig.json LICENSE \
   <(find src -type f -print0 | LC_ALL=C sort -z | xargs -0 cat) | sha256sum | cut -c1-16)
 images=$cache/images-$key
-if [[ -e $images/done ]]; then
+print_and_exit_when_built() {
+  [[ -e $images/done ]] || return 0
   echo "$images"
   exit
-fi
-
+}
+print_and_exit_when_built
 mkdir -p "$cache"
 exec 9>"$cache/image.lock"
 flock 9
+# Whoever held the lock may have built the same: what he reads is not made anew.
+print_and_exit_when_built
 export BUILDAH_ISOLATION=chroot
 run_dir=$(mktemp -d)
-trap 'rm -rf "$run_dir"' EXIT
+# What debootstrap had mounted in there when it was killed is the machine's.
+trap 'rm -rf --one-file-system "$run_dir"' EXIT
 in_store() { buildah --root "$store" --runroot "$run_dir" --storage-driver overlay "$@" 9>&-; }
 
 has_image() { in_store inspect --type image "$1" >/dev/null 2>&1; }
@@ -58,11 +62,21 @@ make_node() {
   in_store commit --quiet --rm "$container" "$prefix/node:24" >/dev/null
 }
 
+# npm with all its modules comes first: a distribution may keep them beside it, where the image's would not find them.
+prefer_whole_npm() {
+  local npm
+  npm=$(readlink -f "$(command -v npm)")
+  node_modules/.bin/node -e 'require(process.argv[1])' "${npm%/bin/*}/lib/commands/ci.js" 2>/dev/null && return
+  say "fetching npm: the one of this machine has its modules elsewhere"
+  npm install --prefix "$run_dir/npm" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error npm@11 >&2
+  PATH=$run_dir/npm/node_modules/npm/bin:$PATH
+}
+
 # The bases stay for the next build, unless this script makes them otherwise or the Node.js is another one.
 store=$cache/containers-overlay-$({ declare -f make_debian make_node && node_modules/.bin/node --version; } | sha256sum | cut -c1-16)
 for old in "$cache"/containers-*; do [[ $old == "$store" ]] || rm -rf "$old"; done
 has_image "$prefix/debian:13" || make_debian
-has_image "$prefix/node:24" || make_node
+has_image "$prefix/node:24" || { prefer_whole_npm; make_node; }
 say "building the image of the Dockerfile"
 # What this machine trusts, for registries that it reaches through a proxy.
 { cat "$(npm config get userconfig 2>/dev/null)" 2>/dev/null || true; echo cafile=/etc/ssl/certs/ca-certificates.crt; } >"$run_dir/npmrc"
