@@ -7,7 +7,9 @@ say() { echo "node.sh: $*"; }
 
 hostname "$NODE_NAME"
 for dir in /run /var/lib /var/log; do
-  [[ $NODE_DIR/ != "$dir"/* ]] || { say "$NODE_DIR must not be below $dir, which is the node's own"; exit 1; }
+  for needed in "$NODE_DIR" "$ASSETS_DIR" "$IMAGES_DIR"; do
+    [[ $needed/ != "$dir"/* ]] || { say "$needed must not be below $dir, which is the node's own"; exit 1; }
+  done
   mount -t tmpfs -o mode=0755 "$NODE_NAME" "$dir"
 done
 mkdir -p "$NODE_DIR"/{containerd,kubelet,pods-logs} "$NODE_DIR/root" /var/lib/btrfs-operator
