@@ -41,8 +41,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- default (printf "%s-controller" (include "btrfs-operator.fullname" .)) .Values.controller.serviceAccount.name -}}
 {{- end -}}
 
+{{/* The policies tell who asks by the account: with one for both, either would be refused what the other may do. */}}
 {{- define "btrfs-operator.agentServiceAccount" -}}
-{{- default (printf "%s-agent" (include "btrfs-operator.fullname" .)) .Values.agent.serviceAccount.name -}}
+{{- $name := default (printf "%s-agent" (include "btrfs-operator.fullname" .)) .Values.agent.serviceAccount.name -}}
+{{- if eq $name (include "btrfs-operator.controllerServiceAccount" .) -}}
+{{- fail (printf "agent.serviceAccount.name %q is the account of the controller; each needs one of its own" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "btrfs-operator.image" -}}

@@ -84,6 +84,13 @@ describe('the chart', () => {
     expect(() => renderChart({ [name]: value })).toThrow(/schema/);
   });
 
+  it('refuses one service account for controller and agents', () => {
+    const serviceAccount = { name: 'one' };
+    expect(() => renderChart({ controller: { serviceAccount }, agent: { serviceAccount } })).toThrow(
+      'agent.serviceAccount.name "one" is the account of the controller',
+    );
+  });
+
   it('is for Kubernetes 1.34 and newer', () => {
     expect(() => helm('helm', 'template', chartPath, '--kube-version=1.33.9')).toThrow(/kubeVersion/);
     expect(() => helm('helm', 'template', chartPath, '--kube-version=1.34.0-vendor.1')).not.toThrow();
