@@ -25,7 +25,7 @@ import { keepFree, keptGenerations } from './prune.ts';
 import { claimsOf } from './relations.ts';
 import { findSeed } from './seed.ts';
 import { statusOf } from './status.ts';
-import { removeStrays } from './strays.ts';
+import { claimsToName, removeStrays } from './strays.ts';
 
 /** More steps than the longest way (begin, reset, make, prune) means that two of them undo each other. */
 const MAX_STEPS = 6;
@@ -159,8 +159,8 @@ class Pass {
   async #tidy(tree: Tree): Promise<void> {
     const strays = await removeStrays(this.#options, this.#cache, tree);
     this.#isHeld = strays.held.length > 0;
-    const live = claimsOf(this.#cache, this.#options.claims).map(({ metadata }) => metadata.uid);
-    this.#clones = strays.clones.filter((uid) => live.includes(uid) || strays.held.includes(uid)).slice(0, MAX_LISTED);
+    const named = await claimsToName(this.#options, this.#cache, strays.clones);
+    this.#clones = [...strays.held, ...named].slice(0, MAX_LISTED);
     if (strays.removed.length > 0) {
       this.#options.onVolumeContent(volumeOf(this.#options.volumes, this.#cache).metadata.uid);
       this.#tell('Cleaned', `removed, as their objects are gone: ${strays.removed.join(', ')}`);

@@ -9,6 +9,7 @@ import { mountPointsOf } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { referenceKey } from '../snapshots/relations.ts';
 import type { BuildCacheReconcilerOptions } from './options.ts';
+import { claimsOf } from './relations.ts';
 
 type StrayOptions = Pick<
   BuildCacheReconcilerOptions,
@@ -54,6 +55,27 @@ export async function removeStrays(options: StrayOptions, cache: BuildCache, tre
     removed.push(`unfinished work for ${uid}`);
   }
   return { removed, held, clones: [...clones] };
+}
+
+/**
+ * Uids of claims of this cache that have some of these clones, and that the API server knows: what its status names once goes with its claim.
+ * A claim that is not named yet is read anew, as what is cached may be of before the API server was restored.
+ */
+export async function claimsToName(
+  { caches, claims, claimClient }: Pick<StrayOptions, 'caches' | 'claims' | 'claimClient'>,
+  cache: BuildCache,
+  clones: readonly string[],
+): Promise<readonly string[]> {
+  const named = new Set(caches.get(keyOf(cache))?.status.clones);
+  const there = await Promise.all(
+    claimsOf(cache, claims)
+      .filter(({ metadata }) => clones.includes(metadata.uid))
+      .map(async ({ metadata }) => {
+        const { uid } = metadata;
+        return named.has(uid) || (await claimClient.get(keyOf({ metadata })))?.metadata.uid === uid ? [uid] : [];
+      }),
+  );
+  return there.flat();
 }
 
 /** Uids of claims that the caches of the volume have named in their status, as the API server has it now. */
