@@ -89,7 +89,7 @@ function parseLog(text: string): LoggedCommand[] {
 }
 
 /** The command without its operands, which is what a {@link Plan} names it by. */
-export function verbOf({ text }: LoggedCommand): string {
+export function verbOf({ text }: Pick<LoggedCommand, 'text'>): string {
   const words = text.split(' ');
   return words.slice(0, VERB_WORDS[words[0] ?? ''] ?? 1).join(' ');
 }
