@@ -96,7 +96,8 @@ function runInNamespaces(command: readonly string[]): Promise<number> {
 
 /** What a cluster that is not kept to its namespaces would leave beside processes, mounts and loop devices. */
 function traces(): string[] {
-  const interfaces = readdirSync('/sys/class/net').map((name) => `network interface ${name}`);
+  const ours = readdirSync('/sys/class/net').filter((name) => /^(nodes|node-.*|cni0|veth.*)$/.test(name));
+  const interfaces = ours.map((name) => `network interface ${name}`);
   const dirs = ['/var/lib/btrfs-operator', '/var/lib/kubelet', '/var/log/pods', '/run/containerd', '/opt/containerd'];
   return [...interfaces, ...dirs.filter((dir) => existsSync(dir)).map((dir) => `directory ${dir}`)];
 }

@@ -60,11 +60,14 @@ export async function openStory(): Promise<Story> {
     });
   };
   const get = async (name: string) => JSON.parse(await kubectl(['get', name, '--output=json']));
+  const machines = nodes.map(nodeAt);
+  // A story that failed may have left one off.
+  for (const node of machines) if (!node.isOn()) await node.powerOn();
   await kubectl(['create', 'namespace', namespace]);
   showOnFailure(kubectl);
   return {
     namespace,
-    nodes: nodes.map(nodeAt),
+    nodes: machines,
     kubectl,
     shellEnvironment,
     helm: (args) => run(path.join(assetsDir, 'helm'), args, shellEnvironment),

@@ -59,7 +59,7 @@ test('uninstalled with its objects deleted and its data retained; installed agai
 });
 
 test('uninstalled as docs/operations.md says, nothing of it is left in the cluster or on the nodes', async () => {
-  const story = await openStory();
+  await using story = await openStory();
   await install(story);
   for (const node of story.nodes) await story.volume(`on-${node.name}`, node);
   shell(story, commandsOf('Uninstall'));
@@ -72,7 +72,6 @@ test('uninstalled as docs/operations.md says, nothing of it is left in the clust
     expect(node.mountInfo()).not.toContain('btrfs ');
     expect(filesOf(node)).toEqual([]);
   }
-  await story[Symbol.asyncDispose]();
 });
 
 function filesOf({ rootPath }: Node): string[] {

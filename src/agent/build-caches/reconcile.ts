@@ -96,6 +96,9 @@ class Pass {
       const action = await this.#look(tree);
       if (action.kind === 'refuse') return action.refusal;
       if (action.kind === 'rest') {
+        // An adoption that was cut off between the renaming and the sync looks finished, and is not on the disk yet.
+        const { spec, status } = this.#cache;
+        if (spec.source?.adopt !== undefined && status.currentGeneration === undefined) await tree.sync();
         await this.#tidy(tree);
         return undefined;
       }

@@ -91,6 +91,12 @@ describe('the chart', () => {
     );
   });
 
+  it('refuses a Lease that could end between two renewals', () => {
+    expect(() => renderChart({ agent: { lease: { durationSeconds: 10, renewSeconds: 9 } } })).toThrow(
+      'agent.lease.renewSeconds 9 is more than half',
+    );
+  });
+
   it('is for Kubernetes 1.34 and newer', () => {
     expect(() => helm('helm', 'template', chartPath, '--kube-version=1.33.9')).toThrow(/kubeVersion/);
     expect(() => helm('helm', 'template', chartPath, '--kube-version=1.34.0-vendor.1')).not.toThrow();
