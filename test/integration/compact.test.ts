@@ -21,9 +21,13 @@ const FILLS = 4;
 const isReadOnly = ({ mountPath }: Filesystem) =>
   sh('findmnt', '--noheadings', '--output', 'OPTIONS', mountPath).startsWith('ro');
 
-/** Half of 700 MiB in a filesystem of 1 GiB. */
+/** Where it doesn't matter how small it gets; chunks, files and bytes are half of those in 1 GiB. */
+const HALF_GIB = 512 * MiB;
+
+/** Two thirds of it, and half of that is removed again. */
 function halfFilled(filesystem: Filesystem) {
-  const files = writeFiles(filesystem.mountPath, 'files', 70, 10);
+  const count = Math.round((0.68 * filesystem.sizeBytes()) / (10 * MiB));
+  const files = writeFiles(filesystem.mountPath, 'files', count, 10);
   files.removeHalf();
   return files;
 }
@@ -71,7 +75,7 @@ describe('compactFilesystem', () => {
   it.each(['single', 'dup'] as const)(
     'A24 compactFilesystem: metadata stays %s, files stay what they are',
     async (profile) => {
-      await using filesystem = mountFilesystem({ sizeBytes: GiB, metadataProfile: profile });
+      await using filesystem = mountFilesystem({ sizeBytes: HALF_GIB, metadataProfile: profile });
       const files = halfFilled(filesystem);
       const { neededBytes } = await spaceNeeded(filesystem.target);
       await compactFilesystem({ ...filesystem.target, stopAtBytes: neededBytes + 96 * MiB });
@@ -155,8 +159,8 @@ describe('compactFilesystem', () => {
   });
 
   it('A22 compactFilesystem: asked for less than the content needs, it stays writable and says what it reached', async () => {
-    await using filesystem = mountFilesystem({ sizeBytes: GiB });
-    writeFiles(filesystem.mountPath, 'files', 60, 10);
+    await using filesystem = mountFilesystem({ sizeBytes: HALF_GIB });
+    writeFiles(filesystem.mountPath, 'files', 30, 10);
     const { usedBytes, neededBytes } = await spaceNeeded(filesystem.target);
     const { sizeBytes, outcome } = await compactFilesystem({ ...filesystem.target, stopAtBytes: SMALLEST });
     expect(['near-enough', 'as-small-as-it-gets']).toContain(outcome);
@@ -171,7 +175,7 @@ describe('observeLayout', () => {
   it("observeLayout: is current after every change, though the device is read behind the kernel's back", async () => {
     await using filesystem = mountFilesystem({ sizeBytes: GiB });
     const { target, mountPath } = filesystem;
-    for (let turn = 0; turn < 10; turn++) {
+    for (let turn = 0; turn < 5; turn++) {
       writeFileSync(path.join(mountPath, `file${turn}`), Buffer.alloc(20 * MiB, `${turn}${Math.random()}`));
       sh('btrfs', 'filesystem', 'resize', String((600 + 10 * turn) * MiB), mountPath);
       const layout = await observeLayout(target);
@@ -186,7 +190,7 @@ describe('observeLayout', () => {
 
 describe('observeSpace', () => {
   it('B24 observeSpace: says what statfs says is free', async () => {
-    await using filesystem = mountFilesystem({ sizeBytes: GiB, metadataProfile: 'dup' });
+    await using filesystem = mountFilesystem({ sizeBytes: HALF_GIB, metadataProfile: 'dup' });
     halfFilled(filesystem);
     const free = Number(sh('stat', '--file-system', '--format=%a', filesystem.mountPath)) * 4096;
     const space = await observeSpace(filesystem.target.filesystemUUID, filesystem.sizeBytes());
