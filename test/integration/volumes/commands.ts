@@ -23,7 +23,7 @@ export function commandsSince(agent: Child, mark: number): string[] {
 /** Those that change an image, a loop device or a mount; the others look, take a lock, or are about an empty mount directory. */
 export function changesSince(agent: Child, mark: number): string[] {
   return commandsSince(agent, mark).filter(
-    (line) => !/^(stat|flock|blkid|chattr|losetup --list|btrfs --version)\b/.test(line),
+    (line) => !/^(stat|flock|blkid|chattr|losetup --list|btrfs --version|btrfs subvolume list)\b/.test(line),
   );
 }
 
