@@ -142,7 +142,9 @@ describe('LoopbackVolume: labels and annotations', () => {
     await passEnded(agent, other.metadata.name, mark);
     await lab.ready('untagged');
     const own = [volume.metadata.uid, `${volume.status.loopDevice}`];
-    expect(commandsSince(agent, mark).filter((line) => own.some((word) => line.includes(word)))).toEqual([]);
+    // A look for orphans comes some time after a volume was mounted.
+    const commands = commandsSince(agent, mark).filter((line) => !line.startsWith('btrfs subvolume list '));
+    expect(commands.filter((line) => own.some((word) => line.includes(word)))).toEqual([]);
     expect((await lab.volumes.get('default/tagged'))?.metadata.resourceVersion).toBe(tagged.metadata.resourceVersion);
   });
 });
