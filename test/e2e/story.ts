@@ -24,7 +24,7 @@ export interface Story extends AsyncDisposable {
   readonly shellEnvironment: Readonly<Record<string, string>>;
   helm(args: readonly string[]): Promise<string>;
   apply(...objects: readonly object[]): Promise<void>;
-  /** Waits until the object says so, at most 2 minutes. */
+  /** Waits until the object says so, at most 4 minutes: the controller may have to move to another node first. */
   waitFor(condition: string, ...names: readonly string[]): Promise<void>;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into objects of any kind
   get(name: string): Promise<any>;
@@ -52,7 +52,7 @@ export async function openStory(): Promise<Story> {
   const kubectl: Kubectl = (args, options) => plain([`--namespace=${namespace}`, ...args], options);
   const shellEnvironment = { PATH: `${assetsDir}:${process.env.PATH}`, KUBECONFIG: kubeconfigPath, HOME: home };
   const waitForCondition = async (condition: string, ...names: readonly string[]) => {
-    await kubectl(['wait', `--for=${condition}`, '--timeout=120s', ...names], { timeoutMs: 130_000 });
+    await kubectl(['wait', `--for=${condition}`, '--timeout=240s', ...names], { timeoutMs: 250_000 });
   };
   const apply = async (...objects: readonly object[]) => {
     await kubectl(['apply', '--filename=-'], {
