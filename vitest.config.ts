@@ -30,7 +30,7 @@ export default defineConfig({
           ...cluster,
           name: 'contract',
           include: ['test/contract/**/*.test.ts'],
-          testTimeout: 30_000,
+          testTimeout: 120_000,
           hookTimeout: 60_000,
           // They mostly wait.
           maxWorkers: 4,
