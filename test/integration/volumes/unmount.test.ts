@@ -65,7 +65,8 @@ describe('LoopbackVolume: unmounting', () => {
     const { status } = await create('again-and-again');
     const { mountPath = '', loopDevice = '' } = status;
     for (let times = 0; times < 3; times++) {
-      sh('umount', mountPath);
+      // The agent may have a look into it just now.
+      await waitFor(() => sh('umount', mountPath) === '', { what: `unmount ${times + 1}`, everyMs: 5 });
       if (times === 1) sh('losetup', '--detach', loopDevice);
       await waitFor(() => mountAt(mountPath) !== undefined, { what: `mount after ${times + 1} times`, everyMs: 5 });
     }
