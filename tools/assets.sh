@@ -18,12 +18,12 @@ case ${1:-demo} in
 demo) minutes=5 ;;
 test)
   programs+=(helm helm3 promtool)
-  minutes=10
+  minutes=12
   ;;
 e2e)
   programs+=(helm helm3 promtool kube-controller-manager kube-scheduler kubelet kube-proxy)
   programs+=(containerd containerd-shim-runc-v2 ctr runc)
-  minutes=14
+  minutes=20
   ;;
 *)
   say "unknown set \"$1\": give one of demo, test, e2e"
