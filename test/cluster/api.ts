@@ -44,7 +44,10 @@ export function callApi(access: ApiAccess, path: string, options: ApiRequest = {
         headers: {
           authorization: `Bearer ${access.token}`,
           accept: 'application/json',
-          ...(payload === undefined ? {} : { 'content-type': contentType }),
+          // Node.js frames the body of a DELETE only when it is told the length.
+          ...(payload === undefined
+            ? {}
+            : { 'content-type': contentType, 'content-length': Buffer.byteLength(payload) }),
         },
       },
       (incoming) => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** One request of a service account, as the API server has answered it. */
@@ -15,8 +15,7 @@ export interface AuditedRequest {
 }
 
 export interface Audit {
-  readonly apiServerArgs: readonly string[];
-  /** What service accounts have asked so far. */
+  /** What service accounts have asked since it was opened. */
   requests(): AuditedRequest[];
   /** Those that were refused for lack of a right, by a role or by a policy, one line each. */
   refusals(): string[];
@@ -30,20 +29,26 @@ const POLICY = {
   rules: [{ level: 'Metadata', userGroups: ['system:serviceaccounts'] }, { level: 'None' }],
 };
 
-/** Has an API server note in `dir` what service accounts ask. */
-export function createAudit(dir: string): Audit {
+/** Arguments that have an API server note in `dir` what service accounts ask, and where. */
+export function createAudit(dir: string): { readonly apiServerArgs: readonly string[]; readonly logPath: string } {
   mkdirSync(dir, { recursive: true });
   const policyPath = path.join(dir, 'audit-policy.json');
   const logPath = path.join(dir, 'audit.log');
   writeFileSync(policyPath, JSON.stringify(POLICY));
   writeFileSync(logPath, '');
+  return { apiServerArgs: [`--audit-policy-file=${policyPath}`, `--audit-log-path=${logPath}`], logPath };
+}
+
+export function openAudit(logPath: string): Audit {
+  const { size } = statSync(logPath);
   const requests = () =>
-    readFileSync(logPath, 'utf8')
+    readFileSync(logPath)
+      .subarray(size)
+      .toString('utf8')
       .split('\n')
       .filter((line) => line !== '')
       .map(parseEvent);
   return {
-    apiServerArgs: [`--audit-policy-file=${policyPath}`, `--audit-log-path=${logPath}`],
     requests,
     refusals: () =>
       requests()

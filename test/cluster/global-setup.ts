@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestProject } from 'vitest/node';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { type ControlPlanePool, startControlPlanePool } from './control-plane-pool.ts';
 import { describeLeftovers, findLeftovers, isClean, type Leftovers, removeLeftovers } from './host-leftovers.ts';
 import { createRunDir, guardRunDir, removeStaleRunDirs } from './run-dir.ts';
 
@@ -15,6 +16,8 @@ declare module 'vitest' {
     assetsDir: string;
     kubeconfigPath: string;
     api: { readonly url: string; readonly caPem: string; readonly token: string };
+    /** For `borrowControlPlane`. */
+    controlPlanePool: string;
   }
 }
 
@@ -25,21 +28,23 @@ interface Shared {
   readonly runDir: string;
   readonly assetsDir: string;
   readonly controlPlane: ControlPlane;
+  readonly pool: ControlPlanePool;
 }
 
 /** Vitest loads this file once for each project that names it: they share one control plane through the global object. */
 const registry = globalThis as { btrfsOperatorTests?: { shared: Promise<Shared>; users: number } };
 
-/** For projects that need an API server: one control plane and one bundle for the whole run, see `inject`. */
+/** For projects that need API servers: one that all share, a pool of others, and one bundle for the whole run, see `inject`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   registry.btrfsOperatorTests ??= { shared: startShared(), users: 0 };
   registry.btrfsOperatorTests.users++;
-  const { runDir, assetsDir, controlPlane } = await registry.btrfsOperatorTests.shared;
+  const { runDir, assetsDir, controlPlane, pool } = await registry.btrfsOperatorTests.shared;
   const { url, caPem, token, kubeconfigPath } = controlPlane;
   project.provide('runDir', runDir);
   project.provide('assetsDir', assetsDir);
   project.provide('kubeconfigPath', kubeconfigPath);
   project.provide('api', { url, caPem, token });
+  project.provide('controlPlanePool', pool.socketPath);
   return async () => {
     const tests = registry.btrfsOperatorTests;
     if (tests === undefined || --tests.users > 0) return;
@@ -63,7 +68,8 @@ async function startShared(): Promise<Shared> {
     const controlPlane = await startControlPlane({ assetsDir, dir: path.join(runDir, 'control-plane') });
     const crdsPath = path.join(repositoryPath, 'crds');
     if (existsSync(crdsPath) && readdirSync(crdsPath).length > 0) await controlPlane.applyManifests([crdsPath]);
-    return { runDir, assetsDir, controlPlane };
+    const pool = await startControlPlanePool({ assetsDir, dir: path.join(runDir, 'pool') });
+    return { runDir, assetsDir, controlPlane, pool };
   } catch (error) {
     await removeLeftovers(runDir, 'all');
     throw error;
@@ -81,8 +87,8 @@ function bundle(): void {
   }
 }
 
-async function stopShared({ runDir, controlPlane }: Shared): Promise<void> {
-  await controlPlane.stop();
+async function stopShared({ runDir, controlPlane, pool }: Shared): Promise<void> {
+  await Promise.all([controlPlane.stop(), pool.stop()]);
   const left = await leftoversWhenQuiet(runDir);
   await removeLeftovers(runDir, 'all');
   if (isClean(left)) return;

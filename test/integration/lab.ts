@@ -6,12 +6,12 @@ import { type Condition, findCondition } from '../../src/api/conditions.ts';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
 import { createResourceClient } from '../../src/kube/resource-client.ts';
 import { podType } from '../../src/kube/resource-types.ts';
-import { createAudit } from '../cluster/audit.ts';
+import { openAudit } from '../cluster/audit.ts';
 import { logTail } from '../cluster/child.ts';
+import type { EquippedCluster } from '../cluster/equipped-control-plane.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
 import { createKubectl } from '../cluster/kubectl.ts';
 import { createControllerKubeconfig, createNodeKubeconfig } from '../cluster/operator-identity.ts';
-import { installOperatorRoles } from '../cluster/operator-roles.ts';
 import { type AgentOptions, type OperatorProcess, startAgent, startController } from '../cluster/processes.ts';
 import { startTestCluster } from './controller/cluster.ts';
 
@@ -19,17 +19,16 @@ import { startTestCluster } from './controller/cluster.ts';
 const AGENT_FLAGS = ['--watch-interval-seconds=0.3', '--usage-interval-seconds=0.5', '--log-level=debug'];
 
 /**
- * A whole installation for one file of tests: a control plane of its own, the controller as it runs in production, and as
- * many nodes (agents with a root directory each) on this machine as a test starts, each with the rights that the chart gives.
+ * A whole installation for one file of tests: a control plane that nobody else uses meanwhile, the controller as it runs in production,
+ * and as many nodes (agents with a root directory each) on this machine as a test starts, each with the rights that the chart gives.
  * Disposing of it leaves nothing behind, and throws if the API server has refused one of them something.
  */
-export async function startLab() {
+export async function startLab(given?: EquippedCluster) {
   const dir = realpathSync(mkdtempSync(path.join(tmpdir(), 'lab-')));
-  const audit = createAudit(path.join(dir, 'audit'));
-  const cluster = await startTestCluster(audit);
-  const { kubeconfigPath, volumes, transport } = cluster;
-  const identity = { access: cluster.controlPlane, namespace: 'default', dir: path.join(dir, 'kubeconfigs') };
-  await installOperatorRoles(identity);
+  const cluster = await startTestCluster(given);
+  const { access, kubeconfigPath, volumes, transport } = cluster;
+  const audit = openAudit(access.auditLogPath);
+  const identity = { access, namespace: 'default', dir: path.join(dir, 'kubeconfigs') };
   const common = { namespace: 'default', logDir: dir };
   const controller = startController({ ...common, kubeconfigPath: await createControllerKubeconfig(identity) });
   const agents: OperatorProcess[] = [];

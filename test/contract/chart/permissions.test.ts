@@ -8,7 +8,7 @@ import { nodeUri } from '../../../src/net/certificates/node-uri.ts';
 import { createSigningRequest } from '../../../src/net/certificates/signing-request.ts';
 import { createTestAuthority } from '../../builders/certificates.ts';
 import { type ApiAccess, type ApiRequest, type ApiResponse, callApi } from '../../cluster/api.ts';
-import { type Audit, createAudit } from '../../cluster/audit.ts';
+import { type Audit, createAudit, openAudit } from '../../cluster/audit.ts';
 import { type ControlPlane, startControlPlane } from '../../cluster/control-plane.ts';
 import { createControllerToken, createNodeToken, createToken } from '../../cluster/operator-identity.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
@@ -52,8 +52,9 @@ const bodies = {
 };
 
 beforeAll(async () => {
-  audit = createAudit(mkdtempSync(path.join(tmpdir(), 'audit-')));
-  controlPlane = await startControlPlane({ assetsDir: inject('assetsDir'), apiServerArgs: audit.apiServerArgs });
+  const { apiServerArgs, logPath } = createAudit(mkdtempSync(path.join(tmpdir(), 'audit-')));
+  audit = openAudit(logPath);
+  controlPlane = await startControlPlane({ assetsDir: inject('assetsDir'), apiServerArgs });
   await post('/api/v1/namespaces', { metadata: { name: NAMESPACE } });
   await post('/api/v1/namespaces', { metadata: { name: TENANT } });
   const manifest = renderChart();

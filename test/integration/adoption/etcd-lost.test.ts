@@ -3,10 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest';
+import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
 import { type OperatorProcess, startController } from '../../cluster/processes.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { manifestOf } from '../../crash/file-tree.ts';
 import { type CacheKit, cacheKit, cloneOf, conditionOf } from '../caches/kit.ts';
+import { startOwnControlPlane } from '../controller/cluster.ts';
 import { dataPathOf, type Lab, startLab } from '../lab.ts';
 import { mountsBelow } from '../recovery/host-view.ts';
 import { pathOf, type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
@@ -15,6 +17,7 @@ import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
 const run = promisify(execFile);
 const repositoryPath = path.resolve(import.meta.dirname, '../../..');
 
+let controlPlane: EquippedControlPlane;
 let lab: Lab;
 let kit: AdoptionKit;
 let snapshots: SnapshotKit;
@@ -22,7 +25,8 @@ let caches: CacheKit;
 let controller: OperatorProcess;
 
 beforeAll(async () => {
-  lab = await startLab();
+  controlPlane = await startOwnControlPlane();
+  lab = await startLab(controlPlane);
   kit = adoptionKit(lab);
   snapshots = snapshotKit(lab);
   caches = cacheKit(lab);
@@ -89,7 +93,7 @@ it('C8 C2 agent: after etcd was lost all data is there and listed, and comes bac
 
   await Promise.all([kit.agent.end(), controller.end()]);
   for (const commands of commandsUnder('Uninstalling without losing volumes')) await shell(commands);
-  await lab.controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
+  await controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
   expect(await shell('kubectl get btrfs -A')).toBe('');
   controller = startController({ kubeconfigPath: lab.kubeconfigPath, namespace: 'default', logDir: lab.dir });
   await kit.startAgent();
@@ -124,7 +128,7 @@ it('C8 agent: a node that was started anew shows what lies in its volumes once t
   await Promise.all([kit.agent.end(), controller.end()]);
   for (const commands of commandsUnder('Uninstalling without losing volumes')) await shell(commands);
   for (const { status } of volumes) await shell(`umount ${status.mountPath}; losetup --detach ${status.loopDevice}`);
-  await lab.controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
+  await controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
   controller = startController({ kubeconfigPath: lab.kubeconfigPath, namespace: 'default', logDir: lab.dir });
   await kit.startAgent();
   const [, , manifests = '', create = ''] = commandsUnder('When etcd is lost or restored');

@@ -3,12 +3,15 @@ import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
 import { type OperatorProcess, startController } from '../../cluster/processes.ts';
 import { type CacheKit, cacheKit, cloneOf, conditionOf } from '../caches/kit.ts';
+import { startOwnControlPlane } from '../controller/cluster.ts';
 import { dataPathOf, type Lab, startLab, conditionOf as volumeCondition } from '../lab.ts';
 import { pathOf, type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
 import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
 
+let controlPlane: EquippedControlPlane;
 let lab: Lab;
 let kit: AdoptionKit;
 let snapshots: SnapshotKit;
@@ -16,7 +19,8 @@ let caches: CacheKit;
 let controller: OperatorProcess;
 
 beforeAll(async () => {
-  lab = await startLab();
+  controlPlane = await startOwnControlPlane();
+  lab = await startLab(controlPlane);
   kit = adoptionKit(lab);
   snapshots = snapshotKit(lab);
   caches = cacheKit(lab);
@@ -38,7 +42,7 @@ async function withoutEtcd(work: (dataPath: string) => Promise<void>): Promise<v
   const operators = [kit.agent, controller];
   for (const operator of operators) operator.kill('SIGSTOP');
   try {
-    await lab.controlPlane.withoutEtcd(work);
+    await controlPlane.withoutEtcd(work);
   } finally {
     for (const operator of operators) operator.kill('SIGCONT');
   }

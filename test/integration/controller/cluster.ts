@@ -1,3 +1,5 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { inject } from 'vitest';
 import { type BtrfsNode, type BtrfsNodeStatus, btrfsNodeType } from '../../../src/api/btrfs-node.ts';
@@ -18,21 +20,26 @@ import { createResourceClient } from '../../../src/kube/resource-client.ts';
 import { eventType, leaseType, nodeType } from '../../../src/kube/resource-types.ts';
 import { createTransport } from '../../../src/kube/transport.ts';
 import { createLogger } from '../../../src/log.ts';
-import { type ControlPlaneOptions, startControlPlane } from '../../cluster/control-plane.ts';
+import { borrowControlPlane } from '../../cluster/control-plane-pool.ts';
+import { type EquippedCluster, startEquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 
 /** Of agents in these tests: long enough for a busy machine, short enough to wait for. */
 export const LEASE_SECONDS = 3;
-const crdsPath = path.resolve(import.meta.dirname, '../../../crds');
+
+/** A control plane for a file of tests that stops it or changes what it is equipped with; for {@link startTestCluster}. */
+export function startOwnControlPlane() {
+  const dir = mkdtempSync(path.join(tmpdir(), 'control-plane-'));
+  return startEquippedControlPlane({ assetsDir: inject('assetsDir'), dir });
+}
 
 /**
- * A control plane for one file of tests, since a controller decides for all that it sees; with typed clients for what tests
- * write in the place of users and agents.
+ * A control plane that only this file of tests uses for now, since a controller decides for all that it sees, or the one that is
+ * given; with typed clients for what tests write in the place of users and agents.
  */
-export async function startTestCluster({ apiServerArgs = [] }: Pick<ControlPlaneOptions, 'apiServerArgs'> = {}) {
-  const controlPlane = await startControlPlane({ assetsDir: inject('assetsDir'), apiServerArgs });
-  await controlPlane.applyManifests([crdsPath]);
-  const { kubeconfigPath } = controlPlane;
+export async function startTestCluster(given?: EquippedCluster) {
+  const equipped = given ?? (await borrowControlPlane(inject('controlPlanePool')));
+  const { kubeconfigPath } = equipped;
   const transport = createTransport(loadKubeConfig({ kubeconfigPath }), { userAgent: 'test' });
   const log = createLogger({ logLevel: 'error' });
   const volumes = createResourceClient<LoopbackVolume>(transport, loopbackVolumeType);
@@ -45,7 +52,7 @@ export async function startTestCluster({ apiServerArgs = [] }: Pick<ControlPlane
     (await events.list()).filter((event) => event.regarding?.uid === uid);
 
   return {
-    controlPlane,
+    access: equipped,
     kubeconfigPath,
     transport,
     volumes,
@@ -115,7 +122,7 @@ export async function startTestCluster({ apiServerArgs = [] }: Pick<ControlPlane
 
     async [Symbol.asyncDispose]() {
       await transport.close();
-      await controlPlane.stop();
+      await equipped[Symbol.asyncDispose]();
     },
   };
 }

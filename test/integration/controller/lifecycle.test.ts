@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentManager, LEADER_LEASE, VOLUME_FINALIZER } from '../../../src/api/group.ts';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
+import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import {
   condition,
@@ -11,14 +12,17 @@ import {
   scheduledOf,
   startController,
   startFakeAgent,
+  startOwnControlPlane,
   startTestCluster,
   type TestCluster,
 } from './cluster.ts';
 
+let controlPlane: EquippedControlPlane;
 let cluster: TestCluster;
 
 beforeAll(async () => {
-  cluster = await startTestCluster();
+  controlPlane = await startOwnControlPlane();
+  cluster = await startTestCluster(controlPlane);
 });
 
 afterAll(() => cluster[Symbol.asyncDispose]());
@@ -134,9 +138,9 @@ describe('LoopbackVolume and BtrfsNode: a lost node', () => {
     await using _controller = startController(cluster, '--leader-election=Off', '--log-level=error');
     await using _agent = await startFakeAgent(cluster, 'node-a');
     const before = await readyVolume('vol');
-    cluster.controlPlane.pauseApiServer();
+    controlPlane.pauseApiServer();
     await sleep(2 * LEASE_SECONDS * 1000);
-    cluster.controlPlane.resumeApiServer();
+    controlPlane.resumeApiServer();
     await cluster.createVolume('witness');
     await cluster.volumeThat('witness', ({ status }) => status.nodeName === 'node-a');
     const { metadata } = (await cluster.volumes.get('default/vol')) ?? before;

@@ -1,22 +1,32 @@
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Child, startChild } from '../../cluster/child.ts';
+import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
-import { controllerFlags, scheduledOf, startFakeAgent, startTestCluster, type TestCluster } from './cluster.ts';
+import {
+  controllerFlags,
+  scheduledOf,
+  startFakeAgent,
+  startOwnControlPlane,
+  startTestCluster,
+  type TestCluster,
+} from './cluster.ts';
 
 const mainPath = path.resolve(import.meta.dirname, '../../../src/main.ts');
 
+let controlPlane: EquippedControlPlane;
 let cluster: TestCluster;
 let started = 0;
 
 beforeAll(async () => {
-  cluster = await startTestCluster();
+  controlPlane = await startOwnControlPlane();
+  cluster = await startTestCluster(controlPlane);
 });
 
 afterAll(() => cluster[Symbol.asyncDispose]());
 
 function startMain(args: readonly string[], env: Record<string, string> = {}): Child {
-  const logPath = path.join(cluster.controlPlane.dir, `main-${started++}.log`);
+  const logPath = path.join(controlPlane.dir, `main-${started++}.log`);
   return startChild({ name: 'main', file: process.execPath, args: [mainPath, ...args], env, logPath });
 }
 
@@ -116,7 +126,7 @@ describe('main', () => {
     await using child = startMain(['controller', ...controllerFlags(cluster)]);
     const { healthUrl } = await lineThat(child, 'controller started');
     await lineThat(child, 'caches synced');
-    cluster.controlPlane.pauseApiServer();
+    controlPlane.pauseApiServer();
     try {
       expect(await get(`${healthUrl}/healthz`)).toMatchObject({ code: 200 });
       child.kill('SIGTERM');
@@ -125,7 +135,7 @@ describe('main', () => {
       child.kill('SIGTERM');
       expect(await child.exited).toEqual({ code: 1, signal: null });
     } finally {
-      cluster.controlPlane.resumeApiServer();
+      controlPlane.resumeApiServer();
     }
   });
 });

@@ -28,7 +28,7 @@ const endpointOf = (nodeName: string) =>
 
 /** Who a node is to others, as its agent would get it. */
 async function identityOf(nodeName: string) {
-  const identity = { access: lab.controlPlane, namespace: 'default', nodeName, dir: path.join(lab.dir, 'others') };
+  const identity = { access: lab.access, namespace: 'default', nodeName, dir: path.join(lab.dir, 'others') };
   const kubeconfigPath = await createNodeKubeconfig(identity);
   const transport = createTransport(loadKubeConfig({ kubeconfigPath }), { userAgent: 'test' });
   try {
