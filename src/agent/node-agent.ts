@@ -21,6 +21,7 @@ import { type CacheListener, type Caches, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
 import { nameOf, nodeMetricsSource } from './metrics-source.ts';
 import { createOrphanWatch } from './node/orphans.ts';
+import { startOrphanReconciler } from './orphan-reconciler.ts';
 import {
   type ReconcilerParts,
   startNodeReconciler,
@@ -89,11 +90,12 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     }),
     onUsage: usageListener(agent.agentMetrics, caches, () => triggers),
   };
+  const removal = startOrphanReconciler(parts);
   const queues: Queues = {
     volumes: startVolumeReconciler(parts),
     snapshots: startSnapshotReconciler(parts),
     ...startCacheReconcilers(parts, (key) => triggers?.cacheOutcome(key)),
-    node: startNodeReconciler(parts),
+    node: startNodeReconciler(parts, removal.requests),
   };
   try {
     await caches.synced(signal);
@@ -106,7 +108,8 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     if (!signal.aborted) throw error;
   } finally {
     const graceMs = config.shutdownGraceSeconds * 1000;
-    await Promise.all(Object.values<Reconciler>({ ...queues }).map((queue) => queue.stop(graceMs)));
+    const running = Object.values<Reconciler>({ ...queues, orphans: removal.reconciler });
+    await Promise.all(running.map((queue) => queue.stop(graceMs)));
     await Promise.all([caches.stop(), transfer.stop()]);
     await events.flush();
   }

@@ -1,7 +1,5 @@
 import type { Logger } from 'pino';
 import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
-import { buildCacheType } from '../api/build-cache.ts';
-import { buildCacheClaimType } from '../api/build-cache-claim.ts';
 import { agentManager } from '../api/group.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
 import { ownedByAgent } from '../api/ownership.ts';
@@ -24,9 +22,9 @@ import type { Caches } from './caches.ts';
 import { dependentsIn } from './dependents.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
+import type { OrphanRequests } from './node/orphan-requests.ts';
 import type { OrphanWatch } from './node/orphans.ts';
 import { createNodeReconcile } from './node/reconcile.ts';
-import { type RemoveOrphansOptions, removeOrphans } from './node/remove-orphans.ts';
 import { createOpenContent } from './outside-content.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
@@ -145,7 +143,7 @@ function contentOptionsOf({ config, transport, storage, caches, transfer }: Reco
 }
 
 /** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */
-export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
+export function startNodeReconciler(parts: ReconcilerParts, orphanRequests: OrphanRequests): Reconciler {
   const { config, log, metrics, transport, storage, caches, host, transfer } = parts;
   const { nodeName } = config;
   const btrfsNodes = createResourceClient(transport, btrfsNodeType);
@@ -176,23 +174,8 @@ export function startNodeReconciler(parts: ReconcilerParts): Reconciler {
       transferEndpoint: transfer.endpoint,
       orphans: await parts.orphans.found(status.orphans ?? []),
     }),
-    removeOrphans: (btrfsNode, orphans) => removeOrphans(removeOptionsOf(parts), btrfsNode, orphans),
+    orphanRequests,
   });
   const hooks = metrics.reconcilerHooks('btrfsnode');
   return startReconciler({ name: 'btrfsnode', concurrency: 1, reconcile, judge, log, ...hooks });
-}
-
-function removeOptionsOf({ config, transport, storage, events, orphans }: ReconcilerParts): RemoveOrphansOptions {
-  return {
-    storage,
-    events,
-    podsUsing: createPodsUsing(createResourceClient(transport, podType), config.nodeName),
-    orphans,
-    clients: {
-      LoopbackVolume: createResourceClient(transport, loopbackVolumeType),
-      Snapshot: createResourceClient(transport, snapshotType),
-      BuildCache: createResourceClient(transport, buildCacheType),
-      BuildCacheClaim: createResourceClient(transport, buildCacheClaimType),
-    },
-  };
 }

@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { attempt, type Storage } from '../context.ts';
@@ -8,31 +9,35 @@ import { removeVolume } from './remove.ts';
 
 /**
  * Nothing is left on the node of a volume that nobody has, as {@link removeVolume}; also of one without a record that can be read,
- * of which nothing is known but that it is not in use. The caller has proven that nobody wants it.
+ * of which nothing is known but that it is not in use. The caller has proven that nobody wants it. Says whether there was anything.
  */
-export async function removeOrphanedVolume(storage: Storage, uid: string): Promise<void> {
+export async function removeOrphanedVolume(
+  storage: Storage,
+  uid: string,
+  signal?: AbortSignal,
+): Promise<'removed' | 'was gone already'> {
   const { layout } = storage;
   const record = await attempt('read the record', () => loadRecord(layout, uid)).catch((error: unknown) => {
     if (error instanceof StorageError && error.code === 'damaged') return undefined;
     throw error;
   });
-  if (record !== undefined) return void (await removeVolume(storage, uid));
-  await storage.withVolume(uid, undefined, () =>
+  if (record !== undefined) return await removeVolume(storage, uid, signal);
+  return await storage.withVolume(uid, signal, () =>
     attempt('remove the image', async () => {
       await refuseAttached(storage, uid);
+      const paths = [layout.stagedImagePath(uid), layout.imagePath(uid), layout.recordPath(uid)];
+      const files = (await Promise.all(paths.map(fileAt))).filter((file) => file !== undefined);
       await rm(layout.stagedImagePath(uid), { force: true });
       await rm(layout.imagePath(uid), { force: true });
       await syncDirectory(layout.imagesPath);
       await removeRecord(layout, uid);
+      return files.length === 0 ? 'was gone already' : 'removed';
     }),
   );
 }
 
 async function refuseAttached({ layout, loopDevices }: Storage, uid: string): Promise<void> {
-  const image = await stat(layout.imagePath(uid)).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  });
+  const image = await fileAt(layout.imagePath(uid));
   const isIts = (loop: { readonly backingDevice: string; readonly backingInode: number }) =>
     image !== undefined && loop.backingDevice === majorMinor(image.dev) && loop.backingInode === image.ino;
   const loops = (await loopDevices()).filter(isIts).map(({ path }) => path);
@@ -46,4 +51,11 @@ async function refuseAttached({ layout, loopDevices }: Storage, uid: string): Pr
       reason: 'StillInUse',
     },
   );
+}
+
+async function fileAt(path: string): Promise<Stats | undefined> {
+  return await stat(path).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
 }

@@ -44,6 +44,11 @@ async function retained(name: string): Promise<LoopbackVolume> {
   return volume;
 }
 const recordPathOf = (uid: string) => path.join(lab.rootPath(NODE), 'records', `${uid}.json`);
+/** A command of the agent deletes there, and waits for the kernel. */
+const hangsIn = (mountPath: string) =>
+  sh('ps', '-e', '-o', 'stat=,args=')
+    .split('\n')
+    .some((line) => line.startsWith('D') && line.includes('btrfs subvolume delete') && line.includes(mountPath));
 
 describe('BtrfsNode: annotation remove-orphans', () => {
   it('C8 BtrfsNode: only the orphans that the annotation names are removed, an Event says so, and it stays as it is', async () => {
@@ -134,5 +139,32 @@ describe('BtrfsNode: annotation remove-orphans', () => {
     await annotate(volume.metadata.uid);
     await eventOf('OrphanKept', 'Snapshot default/inside is in a volume of its name');
     expect(existsSync(volume.status.imagePath ?? '')).toBe(true);
+  });
+
+  it('C8 BtrfsNode: a removal that hangs holds up neither another one nor what is said of the node', async () => {
+    const names = ['stuck', 'free'];
+    for (const name of names) await lab.createVolume(name, { size: '256Mi', nodeName: NODE });
+    const { mountPath = '' } = (await lab.ready('stuck')).status;
+    for (const name of names) await snapshots.create(name, name);
+    const [stuck, free] = [await snapshots.ready('stuck'), await snapshots.ready('free')];
+    await kit.withoutAgent(() => kit.forget('Snapshot/stuck', 'Snapshot/free'));
+    for (const { metadata } of [stuck, free]) await kit.orphan(metadata.uid);
+    sh('fsfreeze', '--freeze', mountPath);
+    try {
+      await annotate(stuck.metadata.uid);
+      await waitFor(() => hangsIn(mountPath), { what: 'removal that hangs' });
+      await annotate(`${stuck.metadata.uid},${free.metadata.uid}`);
+      await kit.notListed(free.metadata.uid);
+      const committedBytes = (await kit.btrfsNode())?.status.committedBytes ?? 0;
+      await lab.createVolume('meanwhile', { size: '256Mi', nodeName: NODE });
+      const hasGrown = async () => (await kit.btrfsNode())?.status.committedBytes === committedBytes + 256 * 1024 ** 2;
+      await waitFor(hasGrown, { what: 'status of the node' });
+      expect(hangsIn(mountPath)).toBe(true);
+      await kit.orphan(stuck.metadata.uid);
+    } finally {
+      sh('fsfreeze', '--unfreeze', mountPath);
+    }
+    await kit.notListed(stuck.metadata.uid);
+    for (const { metadata } of [stuck, free]) await eventOf('OrphanRemoved', metadata.uid);
   });
 });
