@@ -76,7 +76,7 @@ export function createOrphanReconcile(
 interface Removal {
   readonly btrfsNode: BtrfsNode;
   readonly orphan: OrphanData;
-  /** Of these an attempt has failed. */
+  /** Of these an attempt has failed, which was said. */
   readonly kept: Set<string>;
 }
 
@@ -90,7 +90,10 @@ async function removeAndTell(
   try {
     await proveUnwanted(options, orphan, signal);
     const step = await remove(options, orphan, signal);
-    options.events.record(subject, 'Normal', 'OrphanRemoved', 'Remove', `${nameOf(orphan)} is removed for good`);
+    // What was gone already is news only to whom an attempt was told to have failed.
+    if (step === 'removed' || kept.has(uid)) {
+      options.events.record(subject, 'Normal', 'OrphanRemoved', 'Remove', `${nameOf(orphan)} is removed for good`);
+    }
     kept.delete(uid);
     return settledAfter(step);
   } catch (error) {

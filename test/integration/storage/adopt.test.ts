@@ -138,6 +138,15 @@ describe('adoptVolume: what is refused changes nothing', () => {
     expect(readdirSync(store.layout.imagesPath)).toEqual([`${uid}.img`]);
   });
 
+  it.each(['whole', 'without a record'])('C8 removeOrphanedVolume: %s it is removed once', async (how) => {
+    await using store = await openStore();
+    const uid = await store.made();
+    if (how !== 'whole') rmSync(store.layout.recordPath(uid));
+    expect(await removeOrphanedVolume(store.storage, uid)).toBe('removed');
+    expect(filesOf(store)).toEqual([[], []]);
+    expect(await removeOrphanedVolume(store.storage, uid)).toBe('was gone already');
+  });
+
   it('C2 removeOrphanedVolume: with a record that is torn only what is not in use goes', async () => {
     await using store = await openStore();
     const uid = await store.mounted();

@@ -216,6 +216,26 @@ describe('createOrphanReconcile: many', () => {
 });
 
 describe('createOrphanReconcile: what is told', () => {
+  it('C8 createOrphanReconcile: of what was gone already nothing', async () => {
+    const { events, looks, read } = startIn({ orphans: [clone('a', 'vol')], remove: async () => 'was gone already' });
+    await read(asking('a'));
+    expect([events, looks]).toEqual([[], ['vol']]);
+  });
+
+  it('C8 createOrphanReconcile: it is removed, also when the attempt that did it was told to have failed', async () => {
+    let tries = 0;
+    const { clock, events, read } = startIn({
+      orphans: [clone('a', 'vol')],
+      remove: async () => {
+        if (tries++ === 0) throw new StorageError('timeout', 'it hangs');
+        return 'was gone already';
+      },
+    });
+    await read(asking('a'));
+    await clock.advance(200);
+    expect(events.map((event) => event.split(' ')[0])).toEqual(['OrphanKept', 'OrphanRemoved']);
+  });
+
   it('C17 createOrphanReconcile: a stop ends what runs, and nothing is told', async () => {
     const begun = Promise.withResolvers<void>();
     const { clock, events, read, reconciler } = startIn({
