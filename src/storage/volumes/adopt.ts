@@ -8,6 +8,7 @@ import { isErrno, loadRecord, removeRecord, saveRecord, syncDirectory, type Volu
 import { takeDown } from './bring-down.ts';
 import type { VolumeIdentity } from './create.ts';
 import { observePlace } from './observe.ts';
+import { recordedUids } from './orphans.ts';
 
 /**
  * Image, exports and record that were made for `orphanUid` are this volume's, with all that is in the image. The record of this
@@ -65,6 +66,7 @@ async function begin(storage: Storage, run: Run, { identity, orphanUid, signal }
     await storage.withVolume(half.adopting, signal, (fenced) => finish(storage, fenced, half));
   }
   const { record, image } = await observePlace(storage, orphanUid);
+  if (image === undefined) await refuseMoved(storage, identity, orphanUid);
   if (record === undefined && image === undefined) {
     const message = `there is nothing on this node for ${orphanUid}; see status.orphans of the BtrfsNodes, and make the volume anew with the right uid`;
     throw new StorageError('refused', message, { reason: 'OrphanNotFound' });
@@ -82,6 +84,19 @@ async function begin(storage: Storage, run: Run, { identity, orphanUid, signal }
   const own = { ...record, uid: identity.uid, adopting: orphanUid };
   await saveRecord(layout, own);
   return own;
+}
+
+/** Throws `refused` if the image went to an object of this name that was removed by force before it had all of it. */
+async function refuseMoved(storage: Storage, { namespace, name }: VolumeIdentity, orphanUid: string): Promise<void> {
+  for (const uid of await recordedUids(storage)) {
+    // Records of others that can't be read are no matter of this one.
+    const record = await loadRecord(storage.layout, uid).catch(() => undefined);
+    if (record?.adopting !== orphanUid || record.namespace !== namespace || record.name !== name) continue;
+    const { image } = await observePlace(storage, uid);
+    if (image === undefined) continue;
+    const message = `the image of ${orphanUid} was moved to ${uid}, whose object is gone; make the volume anew with source.adopt.uid: ${uid}`;
+    throw new StorageError('refused', message, { reason: 'AdoptionRefused' });
+  }
 }
 
 async function finish(storage: Storage, run: Run, { adopting, ...record }: VolumeRecord): Promise<void> {

@@ -121,6 +121,28 @@ describe('adoptVolume: what is refused changes nothing', () => {
     expect(filesOf(store)).toEqual(files);
   });
 
+  it.each([2, 3, 4])(
+    'C8 adoptVolume: of whom %i steps were taken for one who is gone, it says who has the image now',
+    async (taken) => {
+      await using store = await openStore();
+      const scene = await sceneIn(store);
+      const gone = { ...scene, heir: { ...scene.heir, uid: randomUUID() } };
+      for (const [, step] of steps.slice(0, taken)) await step(gone);
+      writeFileSync(store.layout.recordPath(randomUUID()), 'torn, of another one');
+      const files = filesOf(store);
+      await expect(adoptVolume(store.storage, scene.heir, scene.record.uid)).rejects.toMatchObject({
+        reason: 'AdoptionRefused',
+        message: expect.stringContaining(`source.adopt.uid: ${gone.heir.uid}`),
+      });
+      expect(filesOf(store)).toEqual(files);
+      const stranger = { ...scene.heir, name: 'other' };
+      await expect(adoptVolume(store.storage, stranger, scene.record.uid)).rejects.toMatchObject({
+        code: 'refused',
+        message: expect.not.stringContaining(gone.heir.uid),
+      });
+    },
+  );
+
   it('C2 removeOrphanedVolume: a record that can not be read now is not taken for none', async () => {
     await using store = await openStore();
     const uid = await store.made();
