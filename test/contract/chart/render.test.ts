@@ -14,6 +14,7 @@ import {
   helm,
   helmPath,
   helms,
+  KUBE_VERSION,
   type ManifestObject,
   NAMESPACE,
   objectIn,
@@ -67,6 +68,10 @@ describe('the chart', () => {
     ['someValue', 1],
     ['agent.someValue', 1],
     ['agent.capacity.someValue', 1],
+    ['agent.capacity.overcommitRatio', 0.05],
+    ['agent.capacity.overcommitRatio', '0.05'],
+    ['agent.capacity.overcommitRatio', '100.5'],
+    ['agent.capacity.overcommitRatio', 'twice'],
     ['agent.directIO', 'On'],
     ['agent.root', 'relative'],
     ['agent.root', '/'],
@@ -82,6 +87,14 @@ describe('the chart', () => {
     ['commonLabels', { a: 1 }],
   ])('refuses value %s of %j', (name, value) => {
     expect(() => renderChart({ [name]: value })).toThrow(/schema/);
+  });
+
+  it.each(helms)('takes fractions as --set of %s hands them on: as text', (program) => {
+    const cluster = ['--namespace', NAMESPACE, '--kube-version', KUBE_VERSION];
+    const set = ['--set', 'agent.capacity.overcommitRatio=1.5'];
+    const manifest = helm(program, 'template', NAMESPACE, chartPath, ...cluster, ...set);
+    expect(manifest).toBe(renderChart({ 'agent.capacity.overcommitRatio': 1.5 }, program));
+    expect(manifest).toContain('- --overcommit-ratio=1.5\n');
   });
 
   it('refuses one service account for controller and agents', () => {
