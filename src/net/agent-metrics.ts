@@ -55,20 +55,20 @@ const OPERATION_SECONDS = [0.1, 0.5, 2, 10, 60, 600];
 /** Adds the metrics of an agent to the registry. */
 export function createAgentMetrics(registry: Registry): AgentMetrics {
   const registers = [registry];
-  const commands = new Histogram({
-    name: 'btrfs_command_duration_seconds',
-    help: 'How long commands on the node took, by program and outcome.',
-    labelNames: ['command', 'outcome'],
-    buckets: COMMAND_SECONDS,
-    registers,
-  });
-  const operations = new Histogram({
-    name: 'btrfs_operation_duration_seconds',
-    help: 'How long steps of work on volumes and Snapshots took, by what was done and how it ended.',
-    labelNames: ['operation', 'outcome'],
-    buckets: OPERATION_SECONDS,
-    registers,
-  });
+  const durations = <Label extends string>(label: Label, name: string, help: string, buckets: number[]) =>
+    new Histogram<Label | 'outcome'>({ name, help, labelNames: [label, 'outcome'], buckets, registers });
+  const commands = durations(
+    'command',
+    'btrfs_command_duration_seconds',
+    'How long commands on the node took, by program and outcome.',
+    COMMAND_SECONDS,
+  );
+  const operations = durations(
+    'operation',
+    'btrfs_operation_duration_seconds',
+    'How long steps of work on volumes and Snapshots took, by what was done and how it ended.',
+    OPERATION_SECONDS,
+  );
   const info = new Gauge({
     name: 'btrfs_agent_info',
     help: 'Always 1; its labels say what runs on the node.',
