@@ -15,7 +15,6 @@ const AGENT = ['--namespace', OPERATOR_NAMESPACE, '--selector=app.kubernetes.io/
 test('a pod goes on writing while its agent is killed, and while the DaemonSet is rolled', async () => {
   await using story = await installedStory();
   const [node] = story.nodes;
-  if (node === undefined) throw new Error('no node');
   const volume = await story.volume('demo', node);
   await story.pod('writer', node, dataOf(volume), COUNTER);
   const mounts = mountsOf(volume, node);

@@ -7,7 +7,6 @@ test('objects of a node that was deleted for good can be deleted; what is on it 
   await using story = await installedStory();
   const { kubectl } = story;
   const [, node] = story.nodes;
-  if (node === undefined) throw new Error('no second node');
   const volume = await story.volume('lost', node);
   await story.apply({ ...btrfs('Snapshot', 'lost-1'), spec: { volumeRef: { name: 'lost' }, source: { volume: {} } } });
   await story.waitFor('condition=Ready', 'bsnap/lost-1');

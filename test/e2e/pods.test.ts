@@ -41,7 +41,6 @@ test.each(inject('e2e').nodes.map(nodeAt))(
 test('a volume that a pod has mounted waits in deletion and names the pod', async () => {
   await using story = await installedStory();
   const [node] = story.nodes;
-  if (node === undefined) throw new Error('no node');
   await story.pod('user', node, dataOf(await story.volume('demo', node)));
   await story.kubectl(['delete', 'lbv', 'demo', '--wait=false']);
   await expect

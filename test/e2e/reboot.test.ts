@@ -5,7 +5,6 @@ import { btrfs, dataOf, installedStory } from './story.ts';
 test('after a reboot of its node a volume is back without help, with its snapshots, clones and pods', async () => {
   await using story = await installedStory();
   const [, node] = story.nodes;
-  if (node === undefined) throw new Error('no second node');
   const volume = await story.volume('demo', node);
   await story.pod('user', node, dataOf(volume));
   await story.inPod('user', 'echo kept > /data/file');

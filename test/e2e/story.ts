@@ -17,7 +17,7 @@ const POD_IMAGE = 'e2e.test/debian:13';
 /** What one story has: the cluster of the run, and a namespace of its own. */
 export interface Story extends AsyncDisposable {
   readonly namespace: string;
-  readonly nodes: readonly Node[];
+  readonly nodes: readonly [Node, Node];
   /** In the story's namespace unless told otherwise. */
   readonly kubectl: Kubectl;
   /** Environment in which a shell finds kubectl and helm, and they find the cluster. */
@@ -60,14 +60,15 @@ export async function openStory(): Promise<Story> {
     });
   };
   const get = async (name: string) => JSON.parse(await kubectl(['get', name, '--output=json']));
-  const machines = nodes.map(nodeAt);
+  const [first, second] = nodes.map(nodeAt);
+  if (first === undefined || second === undefined) throw new Error('a story needs two nodes');
   // A story that failed may have left one off.
-  for (const node of machines) if (!node.isOn()) await node.powerOn();
+  for (const node of [first, second]) if (!node.isOn()) await node.powerOn();
   await kubectl(['create', 'namespace', namespace]);
   showOnFailure(kubectl);
   return {
     namespace,
-    nodes: machines,
+    nodes: [first, second],
     kubectl,
     shellEnvironment,
     helm: (args) => run(path.join(assetsDir, 'helm'), args, shellEnvironment),

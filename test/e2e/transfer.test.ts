@@ -5,7 +5,6 @@ test('a snapshot is sent from node to node, whole and then as an increment, thro
   await using story = await installedStory();
   const { apply, get, inPod } = story;
   const [from, to] = story.nodes;
-  if (from === undefined || to === undefined) throw new Error('two nodes are needed');
   const source = await story.volume('source', from);
   await story.volume('copy', to);
   await story.pod('writer', from, dataOf(source));

@@ -17,7 +17,6 @@ import {
 test('uninstalled with its objects kept, volumes go on working; installed again, it goes on where it was', async () => {
   await using story = await installedStory();
   const [node] = story.nodes;
-  if (node === undefined) throw new Error('no node');
   const volume = await story.volume('demo', node);
   await story.pod('user', node, dataOf(volume));
   const mounts = mountsOf(volume, node);
@@ -36,7 +35,6 @@ test('uninstalled with its objects kept, volumes go on working; installed again,
 test('uninstalled with its objects deleted and its data retained; installed again, the data is adopted', async () => {
   await using story = await installedStory();
   const [node] = story.nodes;
-  if (node === undefined) throw new Error('no node');
   const volume = await story.volume('demo', node, { deletionPolicy: 'Retain' });
   await story.pod('user', node, dataOf(volume));
   await story.inPod('user', 'echo kept > /data/file');

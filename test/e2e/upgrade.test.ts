@@ -15,7 +15,6 @@ test('an upgrade of the chart replaces controller and agents under a pod that wr
   await using story = await installedStory();
   const { helm, kubectl } = story;
   const [node] = story.nodes;
-  if (node === undefined) throw new Error('no node');
   const volume = await story.volume('demo', node);
   await story.pod('writer', node, dataOf(volume), COUNTER);
   const mounts = mountsOf(volume, node);
