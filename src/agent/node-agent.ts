@@ -20,6 +20,7 @@ import { startCacheReconcilers } from './cache-reconcilers.ts';
 import { type CacheListener, type Caches, startCaches } from './caches.ts';
 import { createHostState } from './host-state.ts';
 import { nameOf, nodeMetricsSource } from './metrics-source.ts';
+import { createFirstList, type FirstList } from './node/first-list.ts';
 import { createOrphanWatch } from './node/orphans.ts';
 import { startOrphanReconciler } from './orphan-reconciler.ts';
 import {
@@ -73,6 +74,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     onEndpoint: () => triggers?.btrfsNodeChanged(),
   });
   addNodeMetrics(agent.metrics.registry, nodeMetricsSource({ nodeName, caches, host, transfer }));
+  const firstList = createFirstList(systemClock);
   const parts: ReconcilerParts = {
     ...agent,
     cacheMetrics,
@@ -86,33 +88,42 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
       clock: systemClock,
       log,
       signal,
-      onChange: () => triggers?.nodeChanged(),
+      onChange: () => (firstList.isWritten ? triggers?.nodeChanged() : triggers?.btrfsNodeChanged()),
     }),
     onUsage: usageListener(agent.agentMetrics, caches, () => triggers),
   };
-  const removal = startOrphanReconciler(parts);
-  const queues: Queues = {
-    volumes: startVolumeReconciler(parts),
-    snapshots: startSnapshotReconciler(parts),
-    ...startCacheReconcilers(parts, (key) => triggers?.cacheOutcome(key)),
-    node: startNodeReconciler(parts, removal.requests),
-  };
+  const { queues, stop } = startLoops(parts, firstList, (key) => triggers?.cacheOutcome(key));
   try {
     await caches.synced(signal);
     triggers = createTriggers({ nodeName, caches, queues, orphans: parts.orphans });
     triggers.enqueueAll();
     parts.orphans.look();
-    agent.setReady(caches.complaint);
+    agent.setReady(() => caches.complaint() ?? firstList.complaint());
     await Promise.all([renewLease(agent, signal), lookRegularly(parts, triggers, signal)]);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    const graceMs = config.shutdownGraceSeconds * 1000;
-    const running = Object.values<Reconciler>({ ...queues, orphans: removal.reconciler });
-    await Promise.all(running.map((queue) => queue.stop(graceMs)));
+    await stop(config.shutdownGraceSeconds * 1000);
     await Promise.all([caches.stop(), transfer.stop()]);
     await events.flush();
   }
+}
+
+/** All loops of an agent, which do nothing until keys are enqueued, and what ends them. */
+function startLoops(parts: ReconcilerParts, firstList: FirstList, onCacheOutcome: (cacheKey: string) => void) {
+  const removal = startOrphanReconciler(parts);
+  const queues: Queues = {
+    volumes: startVolumeReconciler(parts),
+    snapshots: startSnapshotReconciler(parts),
+    ...startCacheReconcilers(parts, onCacheOutcome),
+    node: startNodeReconciler(parts, (btrfsNode, orphans) => {
+      firstList.written(orphans);
+      removal.requests.read(btrfsNode, orphans);
+    }),
+  };
+  const all = Object.values<Reconciler>({ ...queues, orphans: removal.reconciler });
+  const stop = async (graceMs: number) => void (await Promise.all(all.map((loop) => loop.stop(graceMs))));
+  return { queues, stop };
 }
 
 /** Passes changes on; the series of what is gone end, also where something was taken away without this agent. */

@@ -22,9 +22,8 @@ import type { Caches } from './caches.ts';
 import { dependentsIn } from './dependents.ts';
 import type { HostState } from './host-state.ts';
 import { judge } from './judge.ts';
-import type { OrphanRequests } from './node/orphan-requests.ts';
 import type { OrphanWatch } from './node/orphans.ts';
-import { createNodeReconcile } from './node/reconcile.ts';
+import { createNodeReconcile, type NodeReconcilerOptions } from './node/reconcile.ts';
 import { createOpenContent } from './outside-content.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
@@ -143,7 +142,7 @@ function contentOptionsOf({ config, transport, storage, caches, transfer }: Reco
 }
 
 /** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */
-export function startNodeReconciler(parts: ReconcilerParts, orphanRequests: OrphanRequests): Reconciler {
+export function startNodeReconciler(parts: ReconcilerParts, onWritten: NodeReconcilerOptions['onWritten']): Reconciler {
   const { config, log, metrics, transport, storage, caches, host, transfer } = parts;
   const { nodeName } = config;
   const btrfsNodes = createResourceClient(transport, btrfsNodeType);
@@ -174,7 +173,7 @@ export function startNodeReconciler(parts: ReconcilerParts, orphanRequests: Orph
       transferEndpoint: transfer.endpoint,
       orphans: await parts.orphans.found(status.orphans ?? []),
     }),
-    orphanRequests,
+    onWritten,
   });
   const hooks = metrics.reconcilerHooks('btrfsnode');
   return startReconciler({ name: 'btrfsnode', concurrency: 1, reconcile, judge, log, ...hooks });

@@ -8,7 +8,6 @@ import type { Platform } from '../../storage/platform.ts';
 import type { HostSpace } from '../../storage/root.ts';
 import type { OrphanData } from '../../storage/volumes/orphans.ts';
 import type { StatusWriter } from '../status-writer.ts';
-import type { OrphanRequests } from './orphan-requests.ts';
 import { nodeStatusOf } from './status.ts';
 
 /** Pressure and sizes wake the pass at once; this is for free space that moves slowly. */
@@ -32,8 +31,8 @@ export interface NodeReconcilerOptions {
   readonly writer: StatusWriter<BtrfsNode, BtrfsNodeStatus>;
   readonly clock: Clock;
   readonly facts: (previous: BtrfsNode) => Promise<NodeFacts>;
-  /** Told what the user wants removed; what is gone makes another pass worth it. */
-  readonly orphanRequests: Pick<OrphanRequests, 'read'>;
+  /** The status says this. Orphans that are removed then make another pass worth it. */
+  readonly onWritten: (btrfsNode: BtrfsNode, orphans: NodeFacts['orphans']) => void;
 }
 
 /** The BtrfsNode of this node exists, owned by its Node where there is one, and says what the node offers. */
@@ -42,7 +41,7 @@ export function createNodeReconcile(options: NodeReconcilerOptions): () => Promi
     const previous = await ensureBtrfsNode(options);
     const facts = await options.facts(previous);
     await options.writer.write(previous, nodeStatusOf({ ...facts, previous, now: options.clock.now() }));
-    options.orphanRequests.read(previous, facts.orphans);
+    options.onWritten(previous, facts.orphans);
     return recheck(LOOK_AGAIN_MS);
   };
 }

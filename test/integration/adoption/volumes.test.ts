@@ -72,6 +72,13 @@ describe('LoopbackVolume: source.adopt', () => {
     expect([imagesIn(uid), existsSync(recordPathOf(uid))]).toEqual([[], false]);
   });
 
+  it('C8 agent: when it is ready, what is on its node is listed', async () => {
+    const { metadata } = await written('ready');
+    await kit.withoutAgent(() => kit.forget('LoopbackVolume/ready'));
+    const listed = (await kit.btrfsNode())?.status.orphans ?? [];
+    expect(listed.map(({ uid }) => uid)).toContain(metadata.uid);
+  });
+
   it('C5 LoopbackVolume: one that was retained is adopted in another size, and again', async () => {
     let { metadata } = await written('kept', { deletionPolicy: 'Retain', size: '300Mi' });
     for (const wanted of ['512Mi', '256Mi']) {

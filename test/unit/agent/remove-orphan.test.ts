@@ -277,7 +277,7 @@ describe('createNodeReconcile', () => {
         transferEndpoint: undefined,
         orphans: [orphan],
       }),
-      orphanRequests: { read: (...request) => void read.push(request) },
+      onWritten: (...said) => void read.push(said),
     } as Partial<NodeReconcilerOptions> as NodeReconcilerOptions);
     await reconcile();
     expect(written).toMatchObject([{ hostFreeBytes: 50, orphans: [{ uid: orphan.uid }] }]);
