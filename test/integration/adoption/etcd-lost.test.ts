@@ -2,42 +2,20 @@ import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, beforeEach, expect, inject, it } from 'vitest';
-import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
-import { type OperatorProcess, startController } from '../../cluster/processes.ts';
+import { expect, inject, it } from 'vitest';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { manifestOf } from '../../crash/file-tree.ts';
-import { type CacheKit, cacheKit, cloneOf, conditionOf } from '../caches/kit.ts';
-import { startOwnControlPlane } from '../controller/cluster.ts';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import { cloneOf, conditionOf } from '../caches/kit.ts';
+import { dataPathOf } from '../lab.ts';
 import { mountsBelow } from '../recovery/host-view.ts';
-import { pathOf, type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
-import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
+import { pathOf } from '../snapshots/kit.ts';
+import { caches, controlPlane, kit, lab, snapshots, useAdoptionLab } from './file-lab.ts';
+import { NODE } from './kit.ts';
 
 const run = promisify(execFile);
 const repositoryPath = path.resolve(import.meta.dirname, '../../..');
 
-let controlPlane: EquippedControlPlane;
-let lab: Lab;
-let kit: AdoptionKit;
-let snapshots: SnapshotKit;
-let caches: CacheKit;
-let controller: OperatorProcess;
-
-beforeAll(async () => {
-  controlPlane = await startOwnControlPlane();
-  lab = await startLab(controlPlane);
-  kit = adoptionKit(lab);
-  snapshots = snapshotKit(lab);
-  caches = cacheKit(lab);
-  controller = lab.controller;
-  await kit.startAgent();
-});
-afterAll(async () => {
-  await controller?.end();
-  await lab?.[Symbol.asyncDispose]();
-});
-beforeEach(() => lab.showLogsOnFailure());
+useAdoptionLab('own control plane');
 
 /** The commands of a page under a heading, in order. */
 function commandsUnder(heading: string): readonly string[] {
@@ -91,12 +69,11 @@ it('C8 C2 agent: after etcd was lost all data is there and listed, and comes bac
   const before = await contents();
   const mounts = mountsBelow(lab.rootPath(NODE));
 
-  await Promise.all([kit.agent.end(), controller.end()]);
+  await kit.endOperators();
   for (const commands of commandsUnder('Uninstalling without losing volumes')) await shell(commands);
   await controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
   expect(await shell('kubectl get btrfs -A')).toBe('');
-  controller = startController({ kubeconfigPath: lab.kubeconfigPath, namespace: 'default', logDir: lab.dir });
-  await kit.startAgent();
+  await kit.startOperators();
   await kit.orphansThat((orphans) => orphans.length === NAMES.length + 1);
   // Of what is mounted: nothing was unmounted, or mounted anew.
   expect(mountsBelow(lab.rootPath(NODE))).toEqual(mounts);
@@ -125,12 +102,11 @@ it('C8 C2 agent: after etcd was lost all data is there and listed, and comes bac
 it('C8 agent: a node that was started anew shows what lies in its volumes once they are adopted', async () => {
   const before = await contents();
   const volumes = [await lab.ready('vol'), await lab.ready('unmounted')];
-  await Promise.all([kit.agent.end(), controller.end()]);
+  await kit.endOperators();
   for (const commands of commandsUnder('Uninstalling without losing volumes')) await shell(commands);
   for (const { status } of volumes) await shell(`umount ${status.mountPath}; losetup --detach ${status.loopDevice}`);
   await controlPlane.applyManifests([path.join(repositoryPath, 'crds')]);
-  controller = startController({ kubeconfigPath: lab.kubeconfigPath, namespace: 'default', logDir: lab.dir });
-  await kit.startAgent();
+  await kit.startOperators();
   const [, , manifests = '', create = ''] = commandsUnder('When etcd is lost or restored');
   // The volumes; then two Snapshots, a cache and a clone in them; the clone is left.
   for (const count of [volumes.length, 4]) {

@@ -2,36 +2,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
-import { type OperatorProcess, startController } from '../../cluster/processes.ts';
-import { type CacheKit, cacheKit, cloneOf, conditionOf } from '../caches/kit.ts';
-import { startOwnControlPlane } from '../controller/cluster.ts';
-import { dataPathOf, type Lab, startLab, conditionOf as volumeCondition } from '../lab.ts';
-import { pathOf, type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
-import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
+import { expect, it } from 'vitest';
+import { cloneOf, conditionOf } from '../caches/kit.ts';
+import { dataPathOf, conditionOf as volumeCondition } from '../lab.ts';
+import { pathOf } from '../snapshots/kit.ts';
+import { caches, controlPlane, kit, lab, snapshots, useAdoptionLab } from './file-lab.ts';
+import { NODE } from './kit.ts';
 
-let controlPlane: EquippedControlPlane;
-let lab: Lab;
-let kit: AdoptionKit;
-let snapshots: SnapshotKit;
-let caches: CacheKit;
-let controller: OperatorProcess;
-
-beforeAll(async () => {
-  controlPlane = await startOwnControlPlane();
-  lab = await startLab(controlPlane);
-  kit = adoptionKit(lab);
-  snapshots = snapshotKit(lab);
-  caches = cacheKit(lab);
-  controller = lab.controller;
-  await kit.startAgent();
-});
-afterAll(async () => {
-  await controller?.end();
-  await lab?.[Symbol.asyncDispose]();
-});
-beforeEach(() => lab.showLogsOnFailure());
+useAdoptionLab('own control plane');
 
 const write = (dir: string, content: string) => writeFileSync(path.join(dir, 'file'), content);
 const read = (dir: string) => readFileSync(path.join(dir, 'file'), 'utf8');
@@ -39,7 +17,7 @@ const adopt = (uid: string) => ({ source: { adopt: { uid } } });
 
 /** Does this with the data of etcd. Nobody asks meanwhile: an API server refuses what it is asked before it knows all roles. */
 async function withoutEtcd(work: (dataPath: string) => Promise<void>): Promise<void> {
-  const operators = [kit.agent, controller];
+  const operators = [kit.agent, kit.controller];
   for (const operator of operators) operator.kill('SIGSTOP');
   try {
     await controlPlane.withoutEtcd(work);
@@ -87,9 +65,8 @@ it('C8 C9 agent: after etcd was restored from an older backup nothing is lost, a
   });
   // Worse than the manual says: both go on with what they remember, for a while.
   await sleep(5_000);
-  await Promise.all([kit.agent.end(), controller.end()]);
-  controller = startController({ kubeconfigPath: lab.kubeconfigPath, namespace: 'default', logDir: lab.dir });
-  await kit.startAgent();
+  await kit.endOperators();
+  await kit.startOperators();
 
   const lost = [young.volume, young.snapshot, youngCache, young.job, late, lateSnapshot];
   await Promise.all(lost.map(({ metadata }) => kit.orphan(metadata.uid)));

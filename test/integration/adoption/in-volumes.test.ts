@@ -1,32 +1,22 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type CacheKit, conditionOf as cacheCondition, cacheKit, cloneOf } from '../caches/kit.ts';
-import { type Lab, startLab, conditionOf as volumeCondition } from '../lab.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { conditionOf as cacheCondition, cloneOf } from '../caches/kit.ts';
+import { conditionOf as volumeCondition } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
-import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
+import { conditionOf, pathOf } from '../snapshots/kit.ts';
 import { areasOf } from '../snapshots/on-disk.ts';
-import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
+import { caches, kit, lab, snapshots, useAdoptionLab } from './file-lab.ts';
+import { NODE } from './kit.ts';
 
-let lab: Lab;
-let kit: AdoptionKit;
-let snapshots: SnapshotKit;
-let caches: CacheKit;
 let mountPath: string;
-
+useAdoptionLab();
 beforeAll(async () => {
-  lab = await startLab();
-  kit = adoptionKit(lab);
-  snapshots = snapshotKit(lab);
-  caches = cacheKit(lab);
-  await kit.startAgent();
   await lab.createVolume('vol', { nodeName: NODE });
   mountPath = (await lab.ready('vol')).status.mountPath ?? '';
   writeFileSync(path.join(mountPath, 'data/file'), 'data');
 });
-afterAll(() => lab?.[Symbol.asyncDispose]());
-beforeEach(() => lab.showLogsOnFailure());
 
 const adopt = (uid: string) => ({ source: { adopt: { uid } } });
 const written = async (name: string, content: string, spec = {}) => {

@@ -1,5 +1,5 @@
 import type { BtrfsNode, Orphan } from '../../../src/api/btrfs-node.ts';
-import type { OperatorProcess } from '../../cluster/processes.ts';
+import { type OperatorProcess, startController } from '../../cluster/processes.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import type { Lab } from '../lab.ts';
 
@@ -8,9 +8,13 @@ export const NODE = 'node-a';
 /** What tests of orphans do to one node of a lab. */
 export function adoptionKit(lab: Lab, nodeName = NODE) {
   let agent: OperatorProcess | undefined;
+  let { controller } = lab;
   const btrfsNode = () => lab.btrfsNodes.get(nodeName);
 
   const kit = {
+    get controller(): OperatorProcess {
+      return controller;
+    },
     get agent(): OperatorProcess {
       if (agent === undefined) throw new Error('no agent was started');
       return agent;
@@ -23,6 +27,14 @@ export function adoptionKit(lab: Lab, nodeName = NODE) {
       kit.agent.kill('SIGKILL');
       await kit.agent.exited;
       await change();
+      await kit.startAgent();
+    },
+    async endOperators(): Promise<void> {
+      await Promise.all([kit.agent.end(), controller.end()]);
+    },
+    /** Both anew, after {@link kit.endOperators}. */
+    async startOperators(): Promise<void> {
+      controller = startController({ kubeconfigPath: lab.kubeconfigPath, namespace: 'default', logDir: lab.dir });
       await kit.startAgent();
     },
     /** Gone from the API server, as if it had never been there; no agent may run. */

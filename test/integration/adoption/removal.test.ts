@@ -1,30 +1,16 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
-import { type CacheKit, cacheKit } from '../caches/kit.ts';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
+import { dataPathOf } from '../lab.ts';
 import { isLive, loopsOf, sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
-import { type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
 import { areasOf } from '../snapshots/on-disk.ts';
-import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
+import { caches, kit, lab, snapshots, useAdoptionLab } from './file-lab.ts';
+import { NODE } from './kit.ts';
 
-let lab: Lab;
-let kit: AdoptionKit;
-let snapshots: SnapshotKit;
-let caches: CacheKit;
-
-beforeAll(async () => {
-  lab = await startLab();
-  kit = adoptionKit(lab);
-  snapshots = snapshotKit(lab);
-  caches = cacheKit(lab);
-  await kit.startAgent();
-});
-afterAll(() => lab?.[Symbol.asyncDispose]());
-beforeEach(() => lab.showLogsOnFailure());
+useAdoptionLab();
 
 const ANNOTATION = 'btrfs-operator.io/remove-orphans';
 const annotate = (value: string) => lab.kubectl(['annotate', 'bn', NODE, `${ANNOTATION}=${value}`, '--overwrite']);

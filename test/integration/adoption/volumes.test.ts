@@ -1,22 +1,14 @@
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
-import { conditionOf, dataPathOf, type Lab, startLab } from '../lab.ts';
+import { conditionOf, dataPathOf } from '../lab.ts';
 import { holdMount, isLive, loopsOf, sh } from '../recovery/host-view.ts';
 import { createPod, deletePods } from '../recovery/pods.ts';
-import { type AdoptionKit, adoptionKit, NODE } from './kit.ts';
+import { kit, lab, useAdoptionLab } from './file-lab.ts';
+import { NODE } from './kit.ts';
 
-let lab: Lab;
-let kit: AdoptionKit;
-
-beforeAll(async () => {
-  lab = await startLab();
-  kit = adoptionKit(lab);
-  await kit.startAgent();
-});
-afterAll(() => lab?.[Symbol.asyncDispose]());
-beforeEach(() => lab.showLogsOnFailure());
+useAdoptionLab();
 
 const size = '256Mi';
 const imagesIn = (uid: string) =>
