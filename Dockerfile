@@ -24,6 +24,8 @@ COPY --from=build /src/dist /src/LICENSE /usr/lib/btrfs-operator/
 LABEL org.opencontainers.image.title="btrfs-operator" \
       org.opencontainers.image.description="Kubernetes operator that makes btrfs volumes custom resources" \
       org.opencontainers.image.licenses="Apache-2.0"
+# glibc gives each of Node's threads an arena of its own and keeps what is free in it: 15 MiB that nobody uses.
+ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
 # The controller's. The agent has to be root: its DaemonSet says so.
 USER 65532:65532
 ENTRYPOINT ["tini", "--", "node", "--enable-source-maps", "/usr/lib/btrfs-operator/btrfs-operator.js"]

@@ -7,6 +7,9 @@ import { waitFor } from './wait-for.ts';
 const repositoryPath = path.resolve(import.meta.dirname, '../..');
 const bundlePath = path.join(repositoryPath, 'dist/btrfs-operator.js');
 
+/** As the image has them (Dockerfile). */
+const MEMORY_SETTINGS = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' };
+
 export interface OperatorOptions {
   readonly kubeconfigPath: string;
   /** Existing directory for the log. */
@@ -75,6 +78,9 @@ function startOperator(
     env: {
       PATH: process.env.PATH ?? '',
       HOME: options.logDir,
+      ...MEMORY_SETTINGS,
+      // Crash tests start hundreds of agents: they compile the bundle once.
+      NODE_COMPILE_CACHE: path.join(options.logDir, 'compile-cache'),
       [runDirVariable]: options.logDir,
       ...options.env,
     },
