@@ -13,12 +13,6 @@ export async function readLabel(filesystemUUID: string): Promise<string | undefi
   return text?.replace(/\n$/, '');
 }
 
-/** Number of the last commit of a live filesystem (kernel 5.11). */
-export async function readGeneration(filesystemUUID: string): Promise<number | undefined> {
-  const text = await orAbsent(readFile(`${ROOT}/${filesystemUUID}/generation`, 'utf8'));
-  return text === undefined ? undefined : Number(text);
-}
-
 /** What the kernel counted since the filesystem was made, in its words: write, read, flush, corruption, generation. */
 export type DeviceErrors = Readonly<Record<string, number>>;
 

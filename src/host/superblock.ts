@@ -3,6 +3,8 @@ import { open } from 'node:fs/promises';
 /** What the primary btrfs superblock says (64 KiB into the device; fs/btrfs/fs.h `struct btrfs_super_block`). */
 export interface Superblock {
   readonly filesystemUUID: string;
+  /** Number of the last commit. */
+  readonly generation: number;
   /** Size of the filesystem in bytes. */
   readonly totalBytes: number;
   /** Devices that the filesystem needs. */
@@ -16,7 +18,10 @@ const LENGTH = 0x1000;
 const MAGIC = '_BHRfS_M';
 const FLAG_SEEDING = 1n << 32n;
 
-/** The superblock in an image file, or undefined if there is none. The image lies on the node's own filesystem, so this can't hang on a volume. */
+/**
+ * The superblock in an image file or on a device, or undefined if there is none. The image lies on the node's own filesystem, so this can't hang on a
+ * volume. On the device of a mounted filesystem it is that of the last commit: the kernel writes it through the same page cache.
+ */
 export async function readSuperblock(imagePath: string): Promise<Superblock | undefined> {
   await using file = await open(imagePath, 'r');
   const block = Buffer.alloc(LENGTH);
@@ -31,6 +36,7 @@ export function parseSuperblock(block: Buffer): Superblock | undefined {
   const filesystemUUID = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   return {
     filesystemUUID,
+    generation: Number(block.readBigUInt64LE(0x48)),
     totalBytes: Number(block.readBigUInt64LE(0x70)),
     deviceCount: Number(block.readBigUInt64LE(0x88)),
     isSeed: (block.readBigUInt64LE(0x38) & FLAG_SEEDING) !== 0n,

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { readChunkUsage } from '../host/block-group-usage.ts';
 import { cancelBalance, exclusiveOperation } from '../host/btrfs-balance.ts';
 import { cancelResize, syncFilesystem } from '../host/btrfs-filesystem.ts';
-import { readGeneration } from '../host/btrfs-sysfs.ts';
 import { readChunkTree } from '../host/chunk-tree.ts';
 import { CommandError, type Run } from '../host/command.ts';
 import { readLoopCapacity } from '../host/losetup.ts';
 import { type AllocationFigures, readAllocation } from '../host/space-info.ts';
+import { readSuperblock } from '../host/superblock.ts';
 import { UnexpectedOutputError } from '../host/unexpected-output.ts';
 import { type Layout, totalOf } from './compact-layout.ts';
 import { StorageError } from './errors.ts';
@@ -45,16 +45,30 @@ export async function observeLayout(target: CompactTarget): Promise<Layout> {
   }
 }
 
-/** True if each commit is followed by another at once: someone writes, or the kernel itself has much to do. */
-export async function isWrittenTo({ run, mountPath, filesystemUUID }: CompactTarget): Promise<boolean> {
-  for (let attempt = 1; attempt <= QUIET_ATTEMPTS; attempt++) {
-    await syncFilesystem(run, mountPath);
-    const before = await readGeneration(filesystemUUID);
+/** True if commits keep following each other and leave no quiet of `quietMs`: someone writes, or the kernel itself has much to do. */
+export async function isWrittenTo(target: CompactTarget, quietMs = QUIET_MS): Promise<boolean> {
+  let last = await commit(target);
+  for (let quiet = 0, busy = 0; busy < QUIET_ATTEMPTS; ) {
     await delay(QUIET_MS);
-    await syncFilesystem(run, mountPath);
-    if ((await readGeneration(filesystemUUID)) === before) return false;
+    const now = await commit(target);
+    if (now === last) quiet += QUIET_MS;
+    else {
+      quiet = 0;
+      busy++;
+    }
+    if (quiet >= quietMs) return false;
+    last = now;
   }
   return true;
+}
+
+/** Number of the last commit, with all in it that was written before; without anything written there is no new one. */
+async function commit({ run, mountPath, devicePath }: CompactTarget): Promise<number> {
+  await syncFilesystem(run, mountPath);
+  // NOTE: not `generation` of sysfs, which counts a transaction from its begin: who writes all the time has one as soon as the last is committed.
+  const superblock = await readSuperblock(devicePath);
+  if (superblock === undefined) throw new StorageError('damaged', `the filesystem on ${devicePath} has no superblock`);
+  return superblock.generation;
 }
 
 /** True for what can't be done because files are written: it can when that ends. */

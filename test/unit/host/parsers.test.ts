@@ -49,8 +49,14 @@ describe('blkid', () => {
 describe('superblock', () => {
   const block = fixture('mkfs.btrfs-6.2-superblock');
 
-  it('A23 parseSuperblock: tells UUID, size, number of devices, and whether it is a seed', () => {
-    const plain = { filesystemUUID: FILESYSTEM_UUID, totalBytes: 256 * MIB, deviceCount: 1, isSeed: false };
+  it('A23 parseSuperblock: tells UUID, last commit, size, number of devices, and whether it is a seed', () => {
+    const plain = {
+      filesystemUUID: FILESYSTEM_UUID,
+      generation: 7,
+      totalBytes: 256 * MIB,
+      deviceCount: 1,
+      isSeed: false,
+    };
     expect(parseSuperblock(block)).toEqual(plain);
     const seed = Buffer.from(block);
     seed.writeBigUInt64LE(2n ** 32n, 0x38);
