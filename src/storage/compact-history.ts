@@ -1,4 +1,4 @@
-import { diskBytes, endOf, type Layout, usedOnDisk } from './compact-layout.ts';
+import { diskBytes, endOf, type Layout, usedOf, usedOnDisk } from './compact-layout.ts';
 import { type History, type MovingStep, stepKey } from './compact-step.ts';
 
 /** A run may write this many times what is in use: it ends on any content. */
@@ -17,9 +17,12 @@ export class CompactHistory implements History {
   heldUp = false;
   rewriteBelow: number | undefined;
   mayRewrite = true;
+  /** Somebody wrote meanwhile, and may do so again though it looks quiet. */
+  sawWriter = false;
   #budgetBytes: number | undefined;
   #lowest = { endBytes: Number.POSITIVE_INFINITY, allocatedBytes: Number.POSITIVE_INFINITY };
   #previousEndBytes = Number.POSITIVE_INFINITY;
+  #dataBytes: number | undefined;
   #moved = false;
 
   get budgetSpent(): boolean {
@@ -39,6 +42,10 @@ export class CompactHistory implements History {
       this.movesInVain++;
     }
     this.#previousEndBytes = endBytes;
+    // Moving changes nothing in how much there is.
+    const dataBytes = usedOf(layout, 'data');
+    if (this.#dataBytes !== undefined && this.#dataBytes !== dataBytes) this.sawWriter = true;
+    this.#dataBytes = dataBytes;
     this.#moved = false;
   }
 

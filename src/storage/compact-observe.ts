@@ -99,6 +99,11 @@ function agrees(layout: Layout, figures: AllocationFigures): boolean {
   return (['data', 'metadata', 'system'] as const).every((kind) => totalOf(layout, kind) === figures[kind].totalBytes);
 }
 
+/** False once the kernel has other chunks than the layout: someone who writes may have a place that was free in it. */
+export async function hasChunksOf({ filesystemUUID }: CompactTarget, layout: Layout): Promise<boolean> {
+  return agrees(layout, await liveAllocation(filesystemUUID));
+}
+
 /** dump-tree met a block that had been overwritten. */
 function isBrokenRead(error: unknown): boolean {
   return error instanceof CommandError && error.command.args.includes('dump-tree') && error.failure.exitCode === 1;

@@ -1,9 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { readLongestExtent } from '../host/block-group-usage.ts';
-import { balanceChunk } from '../host/btrfs-balance.ts';
-import { forgetFailedAllocation, isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
+import { isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
 import { readFilesystemSize } from '../host/coreutils.ts';
-import { UnexpectedOutputError } from '../host/unexpected-output.ts';
+import { carryOut } from './compact-carry-out.ts';
 import { CompactHistory } from './compact-history.ts';
 import { endOf, type Layout, neededOf } from './compact-layout.ts';
 import {
@@ -15,23 +12,9 @@ import {
   observeLayout,
 } from './compact-observe.ts';
 import { decideStep } from './compact-plan.ts';
-import {
-  type CompactOutcome,
-  type Goal,
-  type MovingStep,
-  SLIVER_BYTES,
-  SMALLEST_SIZE_BYTES,
-  type Step,
-} from './compact-step.ts';
-import { StorageError } from './errors.ts';
+import { type CompactOutcome, type Goal, SLIVER_BYTES, SMALLEST_SIZE_BYTES, type Step } from './compact-step.ts';
 
 const MiB = 1024 * 1024;
-/**
- * An empty chunk can't be dropped while metadata is exhausted; the kernel's cleaner, which wakes every 30 s, removes it all the
- * same.
- */
-const CLEANER_PAUSE_MS = 5_000;
-const CLEANER_PAUSES = 8;
 /** Two copies of what a filesystem with hardly any metadata needs of it, and of what large ones keep in reserve. */
 const SMALLEST_SCRATCH_BYTES = 64 * MiB;
 const LARGEST_SCRATCH_BYTES = 1024 * MiB;
@@ -127,70 +110,6 @@ function resultOf(
 /** Further than any content keeps it when nobody writes: those who do have taken the room that moves need. */
 function isFarFrom({ stopAtBytes }: Goal, { sizeBytes }: CompactResult): boolean {
   return sizeBytes > 1.2 * stopAtBytes + 128 * MiB;
-}
-
-async function carryOut(
-  options: CompactOptions,
-  layout: Layout,
-  history: CompactHistory,
-  step: Exclude<Step, { kind: 'finish' }>,
-): Promise<void> {
-  if (step.kind === 'inspect') {
-    history.longestExtents.set(step.chunk.logicalStart, await inspect(options, step));
-    return;
-  }
-  if ((step.alone || step.unlessWritten) && (await isWrittenTo(options))) {
-    history.putOff(step);
-    return;
-  }
-  history.begin(step, layout);
-  try {
-    await move(options, layout, step);
-  } catch (error) {
-    if (!isOutOfSpace(error)) throw error;
-    if (step.kind === 'drop' && history.cleanerPauses++ < CLEANER_PAUSES) {
-      await delay(CLEANER_PAUSE_MS, undefined, { signal: options.signal });
-      return;
-    }
-    history.fail(step);
-    await forgetFailedAllocation(options.run, options.mountPath);
-    // They may have taken the space that the step was to use.
-    if (await isWrittenTo(options)) history.heldUp = true;
-  }
-}
-
-async function inspect({ run, devicePath }: CompactTarget, { chunk }: Step & { kind: 'inspect' }): Promise<number> {
-  try {
-    return (await readLongestExtent(run, devicePath, chunk)) ?? 0;
-  } catch (error) {
-    // The tree changed under it: nothing is known then, as with too many extents.
-    if (error instanceof UnexpectedOutputError) return 0;
-    throw error;
-  }
-}
-
-async function move({ run, mountPath }: CompactTarget, layout: Layout, step: MovingStep): Promise<void> {
-  const { chunk, kind, sizeBytes } = step;
-  if (kind === 'squeeze' || kind === 'tighten') {
-    await resizeFilesystem(run, mountPath, sizeBytes);
-    return;
-  }
-  if (chunk.kind === 'mixed') {
-    throw new StorageError(
-      'unsupported',
-      'could not shrink the filesystem: it has mixed block groups (mkfs.btrfs --mixed)',
-    );
-  }
-  if (kind !== 'drop' && sizeBytes !== layout.sizeBytes) {
-    const endBytes = Math.max(SMALLEST_SIZE_BYTES, endOf(layout));
-    // Closed first and grown then: that clears what the kernel remembers of having found no space.
-    if (endBytes < layout.sizeBytes && kind !== 'enlarge') await resizeFilesystem(run, mountPath, endBytes);
-    await resizeFilesystem(run, mountPath, Math.max(endBytes, sizeBytes));
-  }
-  const startBytes = chunk.logicalStart;
-  // A balance of metadata takes system chunks along; no other one belongs to this range.
-  const moved = chunk.kind === 'data' ? 'data' : 'metadata';
-  await balanceChunk(run, mountPath, { kind: moved, startBytes, endBytes: startBytes + chunk.lengthBytes });
 }
 
 /** False when something was allocated behind the new end meanwhile and finds no other place. */
