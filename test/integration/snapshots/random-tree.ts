@@ -120,7 +120,7 @@ function changeSomething(livePath: string, random: Random, name: string): void {
   const files = all.filter(({ isFile }) => isFile);
   const dirs = [{ path: livePath }, ...all.filter(({ isDir }) => isDir)];
   const [file, any, fresh] = [pick(files), pick(all), path.join(pick(dirs), name)];
-  const changes: readonly (() => void)[] = [
+  const changes: readonly (() => unknown)[] = [
     () => writeFileSync(fresh, bytesOf(random, random(96 * KiB))),
     () => writeAt(file, random(64 * KiB), bytesOf(random, random(16 * KiB))),
     () => truncateSync(file, random(128 * KiB)),
@@ -139,7 +139,8 @@ function changeSomething(livePath: string, random: Random, name: string): void {
     () => sh('setfacl', '--remove-all', '--', file),
     () => sh('touch', '--no-dereference', `--date=@${random(2 ** 31)}.${random(1_000_000_000)}`, '--', any),
     () => sh('fallocate', '--punch-hole', `--offset=${random(8) * 4 * KiB}`, '--length=8K', file),
-    () => rmSync(pick(dirs.slice(1)), { recursive: true }),
+    // Without another one it would be the whole tree.
+    () => dirs.length > 1 && rmSync(pick(dirs.slice(1)), { recursive: true }),
   ];
   // The last one takes much away: seldom.
   const kinds = random(10) === 0 ? changes.length : changes.length - 1;
