@@ -47,14 +47,27 @@ export function fillAtRandom(mountPath: string, name: FillName, sizeBytes: numbe
   const random = randomOf(seed);
   const fill: Fill = fills[name];
   const files = writeFiles(mountPath, fill, random, sizeBytes * (0.25 + 0.6 * random()));
-  const [first, second] = ['first', 'second'].map((snapshot) => path.join(mountPath, snapshot));
-  const snapshot = (to = '') => fill.snapshots && sh('btrfs', 'subvolume', 'snapshot', '-r', mountPath, to);
+  const [first, second] = [path.join(mountPath, 'first'), path.join(mountPath, 'second')];
   sync(mountPath);
-  snapshot(first);
+  if (fill.snapshots) takeSnapshot(mountPath, first, files);
   for (const file of files) if (random() < 0.5) rmSync(file);
-  snapshot(second);
-  if (fill.snapshots && random() < 0.5) sh('btrfs', 'subvolume', 'delete', '--commit-after', first ?? '');
+  if (fill.snapshots) takeSnapshot(mountPath, second, files);
+  if (fill.snapshots && random() < 0.5) sh('btrfs', 'subvolume', 'delete', '--commit-after', first);
   sync(mountPath);
+}
+
+/** In a full filesystem the last files go until there is space for the snapshot's metadata. */
+function takeSnapshot(mountPath: string, to: string, files: string[]): void {
+  for (;;) {
+    try {
+      sh('btrfs', 'subvolume', 'snapshot', '-r', mountPath, to);
+      return;
+    } catch (error) {
+      if (!String(error).includes('No space left on device') || files.length === 0) throw error;
+      for (const file of files.splice(-10)) rmSync(file, { force: true });
+      sync(mountPath);
+    }
+  }
 }
 
 /** Creates what a volume must take after it was minimized: some thousand small files, and 32 MiB. Throws ENOSPC when it doesn't. */
