@@ -15,6 +15,7 @@ export interface EquippedCluster extends ApiAccess, AsyncDisposable {
 
 export type EquippedControlPlane = ControlPlane & EquippedCluster;
 
+/** A control plane with all of that and an audit log, ready to serve. Throws as {@link startControlPlane} does. */
 export async function startEquippedControlPlane(options: {
   readonly assetsDir: string;
   /** For data and logs; stays after the stop. */

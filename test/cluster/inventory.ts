@@ -27,15 +27,14 @@ const NAMESPACES_OF_API_SERVER = ['kube-system', 'kube-public', 'kube-node-lease
 const ROUNDS = 10;
 
 export async function takeInventory(access: ApiAccess): Promise<Inventory> {
-  const objects = await listAll(access);
-  return new Map(objects.map(({ path, resourceVersion }) => [path, resourceVersion]));
+  return inventoryOf(await listAll(access));
 }
 
 /** Deletes what is not in the inventory, whoever holds it. Throws if that fails, or if something of the inventory was changed. */
 export async function restoreInventory(access: ApiAccess, inventory: Inventory): Promise<void> {
   for (let round = 1; round <= ROUNDS; round++) {
     const objects = await listAll(access);
-    const found = new Map(objects.map(({ path, resourceVersion }) => [path, resourceVersion]));
+    const found = inventoryOf(objects);
     const changed = [...inventory].find(([path, resourceVersion]) => found.get(path) !== resourceVersion);
     if (changed !== undefined) throw new Error(`${changed[0]} was changed`);
     const added = objects.filter(({ path }) => !inventory.has(path));
@@ -45,6 +44,10 @@ export async function restoreInventory(access: ApiAccess, inventory: Inventory):
     await Promise.all((content.length > 0 ? content : added).map((object) => remove(access, object)));
   }
   throw new Error('what was made comes back');
+}
+
+function inventoryOf(objects: readonly Listed[]): Inventory {
+  return new Map(objects.map(({ path, resourceVersion }) => [path, resourceVersion]));
 }
 
 async function listAll(access: ApiAccess): Promise<Listed[]> {
