@@ -28,13 +28,13 @@ export async function writeTree(dataPath: string, largestBytes: number): Promise
 
 /**
  * What the tree is, large files read from disk and not from the page cache: names, types, modes, owners, times, link
- * targets, and the SHA-256 of every file. The top directory counts with its content only: its owner is the volume's.
+ * targets, and the BLAKE2 sum of every file. The top directory counts with its content only: its owner is the volume's.
  */
 export async function manifestOf(dataPath: string): Promise<string> {
   const script = [
     "find . -type f -size +64k -exec dd if={} iflag=nocache count=0 status=none ';'",
     "find . -mindepth 1 -printf '%p %y %m %U:%G %T@ %n %l\\n' | sort",
-    'find . -type f -exec sha256sum {} + | sort',
+    'find . -type f -exec b2sum {} + | sort',
   ].join(' && ');
   return (await run('sh', ['-c', script], { cwd: dataPath })).stdout;
 }

@@ -9,7 +9,7 @@ export type Manifest = readonly string[];
 
 /**
  * What a tree is to whoever reads it: type, mode, owner, size, time of change in nanoseconds, target, names of the same file,
- * SHA-256, all extended attributes (ACLs are such); below directory `bare` there are only directories without attributes. The top directory counts too, but for its time of change.
+ * BLAKE2 sum, all extended attributes (ACLs are such); below directory `bare` there are only directories without attributes. The top directory counts too, but for its time of change.
  *
  * NOTE: an incremental `btrfs send` makes new things in the top directory under names of the moment, and does not restore its
  * time afterwards (Linux 6.18): raw send and receive lose it as well.
@@ -19,7 +19,7 @@ export async function manifestOf(treePath: string, bare: string): Promise<Manife
   const rich = `find . -path ./${bare} -prune -o`;
   const [entries, sums, attributes] = await Promise.all([
     entriesOf(treePath),
-    read(treePath, `${rich} -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum -z --`),
+    read(treePath, `${rich} -type f -print0 | LC_ALL=C sort -z | xargs -0 -r b2sum -z --`),
     read(treePath, `${rich} -print0 | xargs -0 -r getfattr --no-dereference --dump --encoding=hex --match=- --`),
   ]);
   return [...entries, ...sums.split('\0'), ...paragraphsOf(attributes)];

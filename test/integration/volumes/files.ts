@@ -33,11 +33,11 @@ export function writeFiles(dataPath: string, name: string, count: number, mebiby
   };
 }
 
-/** Lines of sha256sum(1): sum, two spaces, name. */
+/** Lines of cksum(1): CRC, size, name. The CRC of what is read to find damage, not forgery, costs a sixtieth of a SHA-256. */
 function sumsOf(dir: string): string[] {
-  return sh('sh', '-c', 'cd "$0" && sha256sum -- *', dir).split('\n');
+  return sh('sh', '-c', 'cd "$0" && cksum -- *', dir).split('\n');
 }
 
 function nameIn(line: string): string {
-  return line.slice(line.indexOf('  ') + 2);
+  return line.split(' ').at(-1) ?? '';
 }
