@@ -28,9 +28,13 @@ export interface Turn<S extends Subject = CrashVolume> {
 /**
  * `each-verb`: commands that change something; of those that are repeated with other numbers (steps of moving data) only
  * the first, and for `kill-after` the last; `kill-before` only at the first of all, as the others are a `kill-after` of the
- * command before; and of `fail` and `lie` one each, in turns. `each-command`: every single one, those that only read too.
+ * command before; and of `fail` and `lie` one each, in turns. A turn meets many of these faults on its way, one after the other.
+ * `each-command`: every single one, those that only read too, each in a turn of its own.
  */
 export type Thoroughness = 'each-verb' | 'each-command';
+
+/** How many of these faults a turn meets at most: the pauses between failures double each time, who is killed forgets them. */
+const AT_ONCE: Readonly<Record<Fault, number>> = { 'kill-before': 12, 'kill-after': 12, fail: 4, lie: 4 };
 
 /** What was done to a turn. */
 export interface Coverage {
@@ -46,7 +50,7 @@ export interface Struck {
 }
 
 /**
- * Goes round the turns again and again, with one fault in each, until no turn has a command left to strike; after each
+ * Goes round the turns again and again, with faults in each, until no turn has a command left to strike; after each
  * turn all has to be as the objects say. The turns together end where they begin, so that one subject serves for all.
  */
 export async function strikeEveryBoundary<S extends Subject>(
@@ -63,23 +67,34 @@ export async function strikeEveryBoundary<S extends Subject>(
   }
   while (rows.some(({ plans }) => plans.length > 0)) {
     for (const { turn, plans, struck } of rows) {
-      const plan = plans.shift();
-      if (plan === undefined) {
+      const armed = plans.splice(0, thoroughness === 'each-command' ? 1 : AT_ONCE[plans[0]?.fault ?? 'fail']);
+      if (armed.length === 0) {
         await turn.change(subject);
         await subject.settled();
         continue;
       }
-      const log = await take(subject, turn, plan);
-      const command = log.find(({ fault }) => fault !== 'none');
-      if (command === undefined) plans.unshift(...fewer(plan, log));
-      else struck.push({ fault: plan.fault, command });
+      const log = await take(subject, turn, armed);
+      struck.push(...log.flatMap((command) => (command.fault === 'none' ? [] : [{ fault: command.fault, command }])));
+      plans.unshift(...leftOf(armed, log));
     }
   }
   return rows;
 }
 
+/** What did not strike: it may have been a command that was not needed any more after what struck before it. */
+function leftOf(armed: readonly Plan[], log: readonly LoggedCommand[]): readonly Plan[] {
+  const met = log.filter(({ fault }) => fault !== 'none');
+  const left = [...armed];
+  for (const command of met) {
+    const index = left.findIndex(({ fault, verb }) => fault === command.fault && verb === verbOf(command));
+    if (index >= 0) left.splice(index, 1);
+  }
+  const [first, ...rest] = left;
+  return first === undefined || met.length > 0 ? left : [...fewer(first, log), ...rest];
+}
+
 /** Where a turn did with fewer commands of a kind than the first time, the last one is struck all the same. */
-function fewer(plan: Plan, log: readonly LoggedCommand[]): Plan[] {
+function fewer(plan: Plan, log: readonly LoggedCommand[]): readonly Plan[] {
   const number = log.filter((command) => verbOf(command) === plan.verb).length;
   return number === 0 || number >= plan.number ? [] : [{ ...plan, number }];
 }
@@ -115,16 +130,20 @@ function samplesOf(group: readonly LoggedCommand[], fault: Fault): readonly numb
 }
 
 /** The turn is taken and the subject has come to rest as it should; the commands that it took. */
-async function take<S extends Subject>(subject: S, turn: Turn<S>, plan?: Plan): Promise<readonly LoggedCommand[]> {
+async function take<S extends Subject>(
+  subject: S,
+  turn: Turn<S>,
+  plans: readonly Plan[] = [],
+): Promise<readonly LoggedCommand[]> {
   const { shims } = subject.agent;
   await turn.prepare?.(subject);
-  shims.arm(plan);
+  shims.arm(plans);
   try {
     await turn.change(subject);
     await subject.expectConvergence();
   } catch (cause) {
-    const what = plan === undefined ? 'without a fault' : `with ${plan.fault} at ${plan.verb} (${plan.number})`;
-    throw new Error(`${turn.name} ${what} does not end as it should:\n${describeLog(shims.log())}`, { cause });
+    const what = plans.map(({ fault, verb, number }) => `${fault} at ${verb} (${number})`).join(', ') || 'no fault';
+    throw new Error(`${turn.name} with ${what} does not end as it should:\n${describeLog(shims.log())}`, { cause });
   }
   return shims.log();
 }

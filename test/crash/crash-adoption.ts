@@ -12,7 +12,7 @@ import { manifestOf, writeTree } from './file-tree.ts';
 import { expectHostToMatch } from './host-state.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 120_000;
 const MiB = 1024 * 1024;
 
 export type AdoptedKind = 'LoopbackVolume' | 'Snapshot' | 'BuildCache';

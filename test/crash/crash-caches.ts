@@ -13,7 +13,7 @@ import { expectHostToMatch } from './host-state.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
 /** How long caches and claims may take to be as their objects say, agent start and pauses between tries included. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 120_000;
 export const KEPT = 2;
 /** A job writes its name into it. */
 const TOKEN = 'token';

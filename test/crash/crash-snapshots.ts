@@ -15,7 +15,7 @@ import type { SupervisedAgent } from './supervised-agent.ts';
 import { transfersOf } from './transfers.ts';
 
 /** How long Snapshots may take to be as their objects say, agent start and pauses between tries included. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 120_000;
 
 type Place = 'here' | 'there';
 

@@ -7,7 +7,7 @@ import { manifestOf, pushToEnd, writeTree } from './file-tree.ts';
 import type { SupervisedAgent } from './supervised-agent.ts';
 
 /** How long a volume may take to be as its object says, agent start and waiting for a busy device included. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 120_000;
 
 const MiB = 1024 * 1024;
 /** So much data at the end keeps a volume from being shrunk before it is moved. */

@@ -52,18 +52,23 @@ kill_agent() {
   esac
 }
 
-# The command that draws the planned number gets the fault; only those of the planned kind draw. A number goes to whom
-# the kernel lets create its file: volumes are worked on in parallel.
-fault=none
-read -r turn planned number verb <"$here/.plan"
-case "$planned $tool $*" in
-"none "*) ;;
-"$planned $verb"*)
-  drawn=1
-  until { set -C && true >"$here/.drawn.$turn.$drawn"; } 2>/dev/null; do drawn=$((drawn + 1)); done
-  [ "$drawn" != "$number" ] || fault=$planned
-  ;;
-esac
+# The command that draws a planned number gets its fault; only those of a planned kind draw. A number goes to whom the kernel
+# lets create its file: volumes are worked on in parallel.
+fault=none drawn='' last=''
+{
+  read -r turn
+  while read -r verb_id number planned verb; do
+    case "$tool $* " in
+    "$verb "*)
+      if [ "$verb_id" != "$last" ]; then
+        drawn=1 last=$verb_id
+        until { set -C && true >"$here/.drawn.$turn.$verb_id.$drawn"; } 2>/dev/null; do drawn=$((drawn + 1)); done
+      fi
+      [ "$drawn" != "$number" ] || fault=$planned
+      ;;
+    esac
+  done
+} <"$here/.plan"
 echo "$kind $fault $tool $*" >>"$here/.log.$turn"
 
 case $fault in

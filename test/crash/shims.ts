@@ -31,8 +31,8 @@ export interface LoggedCommand {
 export interface Shims {
   /** For `--command-path`: the shims, then where the real tools are. */
   readonly commandPath: string;
-  /** From now on commands are counted and logged anew; the plan strikes once. */
-  readonly arm: (plan?: Plan) => void;
+  /** From now on commands are counted and logged anew; each plan strikes once. */
+  readonly arm: (plans?: readonly Plan[]) => void;
   /** The commands since {@link Shims.arm}, in the order in which they began. */
   readonly log: () => readonly LoggedCommand[];
 }
@@ -66,16 +66,29 @@ export function installShims(dir: string): Shims {
   for (const tool of TOOLS) symlinkSync(path.join(import.meta.dirname, 'shim.sh'), path.join(dir, tool));
   let turn = 0;
   const logPath = () => path.join(dir, `.log.${turn}`);
-  const arm = ({ fault, number, verb }: Partial<Plan> = {}) => {
+  const arm = (plans: readonly Plan[] = []) => {
     turn++;
     writeFileSync(logPath(), '');
     // Whole or not at all: a shim may read it at this moment.
     const planPath = path.join(dir, '.plan');
-    writeFileSync(`${planPath}.tmp`, `${turn} ${fault ?? 'none'} ${number ?? 0} ${verb ?? ''}\n`);
+    writeFileSync(`${planPath}.tmp`, [`${turn}\n`, ...linesOf(plans)].join(''));
     renameSync(`${planPath}.tmp`, planPath);
   };
   arm();
   return { commandPath: `${dir}:${REAL_PATH}`, arm, log: () => parseLog(readFileSync(logPath(), 'utf8')) };
+}
+
+/** Verb by verb, with a number for each; of one verb no two plans want the same command. */
+function linesOf(plans: readonly Plan[]): readonly string[] {
+  return [...Map.groupBy(plans, ({ verb }) => verb)].flatMap(([verb, group], index) => {
+    let last = 0;
+    return group
+      .toSorted((one, other) => one.number - other.number)
+      .map(({ fault, number }) => {
+        last = Math.max(number, last + 1);
+        return `${index} ${last} ${fault} ${verb}\n`;
+      });
+  });
 }
 
 function parseLog(text: string): LoggedCommand[] {

@@ -44,10 +44,10 @@ describe.concurrent('A19 LoopbackVolume: nothing is lost or left', { timeout: TI
     const agent = await startSupervisedAgent(lab, nodeName, () => takeBack(agent.rootPath));
     onTestFailed(() => console.error(agent.logTails()));
     const volume = new CrashVolume(lab, agent, nodeName);
-    if (turn === 'create') agent.shims.arm(plan);
+    if (turn === 'create') agent.shims.arm([plan]);
     await volume.create({ size: '256Mi' });
     await expectConvergence(agent.rootPath, [volume]);
-    if (turn === 'delete') agent.shims.arm(plan);
+    if (turn === 'delete') agent.shims.arm([plan]);
     await volume.delete();
     await expectConvergence(agent.rootPath, [volume]);
     expect(agent.deaths).toBe(1);

@@ -46,7 +46,7 @@ describe.concurrent('Snapshot: nothing is lost or left', { timeout: TIMEOUT_MS }
 /** The other end of the pipe waits for one that never comes: nothing of it is left in the way, nor for ever. */
 async function killWhileSending(snapshots: CrashSnapshots): Promise<void> {
   for (const verb of ['btrfs send', 'btrfs receive']) {
-    snapshots.agent.shims.arm({ fault: 'kill-before', verb, number: 1 });
+    snapshots.agent.shims.arm([{ fault: 'kill-before', verb, number: 1 }]);
     await snapshots.create('half', 'there', 'base', {});
     await snapshots.expectConvergence();
     await snapshots.delete('half');

@@ -86,7 +86,7 @@ describe('Snapshot: steps that fail', () => {
   it('D16 Snapshot: a clean-up that fails is an Event, and is tried again until nothing is left', async () => {
     await snapshots.create('dirty', 'other', empty);
     const dirty = await snapshots.ready('dirty');
-    shims.arm({ fault: 'fail', verb: 'rm', number: 1 });
+    shims.arm([{ fault: 'fail', verb: 'rm', number: 1 }]);
     await snapshots.remove('dirty');
     shims.arm();
     const events = (await lab.eventsOf(dirty)).filter(({ type }) => type === 'Warning');
@@ -97,7 +97,7 @@ describe('Snapshot: steps that fail', () => {
   });
 
   it('D6 Snapshot: an empty one is not Ready before it is on disk, also when the first try to sync failed', async () => {
-    shims.arm({ fault: 'fail', verb: 'btrfs filesystem sync', number: 1 });
+    shims.arm([{ fault: 'fail', verb: 'btrfs filesystem sync', number: 1 }]);
     await snapshots.create('synced', 'other', { ...empty, owner: { uid: 7, gid: 7, mode: '0700' } });
     const synced = await snapshots.ready('synced');
     expect(commands('btrfs filesystem sync').map(({ fault }) => fault)).toEqual(['fail', 'none']);
