@@ -1,6 +1,6 @@
 # Run as root on a Linux machine with Node.js, npm and Go; everything else is installed or built when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test e2e bench chaos prepare lint format types generate build clean
+.PHONY: help demo up down test stress e2e bench chaos prepare lint format types generate build clean
 
 BIN := $(CURDIR)/node_modules/.bin
 export PATH := $(BIN):$(PATH)
@@ -19,6 +19,9 @@ down: prepare ## Stop what `make up` started and remove all it made
 
 test: prepare-test ## Lint, types, generated files, unit, contract and integration tests
 	@node tools/test.ts
+
+stress: prepare-test ## Break it off at each kind of command, fill it at random, cut its connections, lose etcd
+	@node tools/test.ts stress
 
 e2e: prepare-e2e ## Build the image, install the chart on a cluster of two real nodes, and use it from pods
 	@node tools/e2e.ts

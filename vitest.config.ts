@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Begun last, each of these would be waited for alone. */
-const LONG = ['/crash/', '/compact.test.ts', '/fill.test.ts', '/round-trip.test.ts'];
+const LONG = ['/crash/', '/compact.test.ts', '/minimize.test.ts', '/fill.test.ts', '/round-trip.test.ts'];
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -12,6 +12,12 @@ class LongFirst extends BaseSequencer {
 }
 
 const cluster = { globalSetup: 'test/cluster/global-setup.ts' };
+const labs = {
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
+  expect: { poll: { timeout: 30_000 } },
+  maxWorkers: 3,
+};
 
 export default defineConfig({
   test: {
@@ -22,7 +28,7 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000, maxWorkers: 2 },
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000, maxWorkers: 2, isolate: false },
       },
       {
         extends: true,
@@ -41,13 +47,20 @@ export default defineConfig({
         extends: true,
         test: {
           ...cluster,
+          ...labs,
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
-          expect: { poll: { timeout: 30_000 } },
-          maxWorkers: 3,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...cluster,
+          ...labs,
+          name: 'stress',
+          include: ['test/stress/**/*.test.ts'],
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -59,7 +72,7 @@ export default defineConfig({
           testTimeout: 3_600_000,
           hookTimeout: 120_000,
           fileParallelism: false,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
       {
@@ -72,7 +85,7 @@ export default defineConfig({
           hookTimeout: 600_000,
           expect: { poll: { timeout: 60_000 } },
           fileParallelism: false,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
         },
       },
     ],

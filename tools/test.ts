@@ -1,5 +1,5 @@
 // Everything that has to hold before a change is trusted, in one run with one summary: what `make test` runs.
-// Arguments name steps to run; none = all but e2e, --all = all. With --one-line the last line is `N passed, N failed`.
+// Arguments name steps to run; none = all but stress and e2e, --all = all. With --one-line the last line is `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +33,8 @@ function vitestStep(name: string, runner = ['vitest', 'run', '--project', name])
   return { name, command: [...runner, '--reporter=default', '--reporter=tools/count-reporter.ts'], reportPath };
 }
 
-const E2E = 'e2e';
+/** They take their time: a change must pass them, but not each try of one. */
+const LONG = ['stress', 'e2e'];
 
 const steps: readonly Step[] = [
   { name: 'lint', command: ['biome', 'check', '--error-on-warnings', '.'] },
@@ -42,7 +43,8 @@ const steps: readonly Step[] = [
   vitestStep('unit'),
   vitestStep('contract'),
   vitestStep('integration'),
-  vitestStep(E2E, ['node', 'tools/e2e.ts']),
+  vitestStep('stress'),
+  vitestStep('e2e', ['node', 'tools/e2e.ts']),
 ];
 
 const MAX_FILES_TRIED_AGAIN = 8;
@@ -69,7 +71,7 @@ process.exit(interrupted ? 130 : failed ? 1 : 0);
 
 function isWanted({ name }: Step): boolean {
   if (wanted.length > 0) return wanted.includes(name);
-  return name !== E2E || process.argv.includes('--all');
+  return !LONG.includes(name) || process.argv.includes('--all');
 }
 
 async function runStep({ name, command, reportPath }: Step): Promise<StepResult> {

@@ -8,6 +8,7 @@ import { compactFilesystem, scratchBytes, spaceNeeded } from '../../src/storage/
 import { createMore, type FillName, fillAtRandom } from '../builders/fills.ts';
 import { removeLeftovers } from '../cluster/host-leftovers.ts';
 import { sh } from './recovery/host-view.ts';
+import { type KnownFiles, writeFiles } from './volumes/files.ts';
 
 export const MiB = 1024 * 1024;
 export const SMALLEST = 256 * MiB;
@@ -91,4 +92,17 @@ export async function compactFill(fill: FillName, seed: number, options: Filesys
     minDevSizeBytes,
     sizeBytes,
   };
+}
+
+/** Two thirds of it, and half of that is removed again. */
+export function halfFilled(filesystem: Filesystem): KnownFiles {
+  const count = Math.round((0.68 * filesystem.sizeBytes()) / (10 * MiB));
+  const files = writeFiles(filesystem.mountPath, 'files', count, 10);
+  files.removeHalf();
+  return files;
+}
+
+/** As the kernel makes it after a failed transaction. */
+export function isReadOnly({ mountPath }: Filesystem): boolean {
+  return sh('findmnt', '--noheadings', '--output', 'OPTIONS', mountPath).startsWith('ro');
 }

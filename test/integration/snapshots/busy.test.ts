@@ -6,12 +6,10 @@ import type { Lab } from '../lab.ts';
 import { sha256 } from '../volumes/kernel.ts';
 import { startWriter } from '../volumes/writer.ts';
 import { pathOf, type SnapshotKit } from './kit.ts';
-import { createMany, deleteMany } from './many.ts';
 import { startSnapshotLab } from './snapshot-lab.ts';
 
 /** So many of its newest files the writer keeps. */
 const KEPT = 100;
-const MANY = 200;
 
 let lab: Lab;
 let agent: OperatorProcess;
@@ -53,16 +51,5 @@ describe('Snapshot: of a volume that is being written to', () => {
     expect(agent.log()).not.toContain('freeze');
     await Promise.all([...before.keys()].map((each) => snapshots.remove(each)));
     rmSync(path.join(dataPath, name), { recursive: true });
-  });
-});
-
-describe(`Snapshot: ${MANY} at once`, () => {
-  it(`D6 D14 Snapshot: ${MANY} applied at once all become Ready; deleted at once, their space is back within 30 s`, async () => {
-    const many = { lab, snapshots, volume: 'demo', count: MANY };
-    const { readySeconds } = await createMany(many);
-    const { spaceSeconds, goneSeconds } = await deleteMany(many);
-    console.log(
-      `${MANY}: Ready after ${readySeconds} s, space back after ${spaceSeconds} s, gone after ${goneSeconds} s`,
-    );
   });
 });

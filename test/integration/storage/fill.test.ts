@@ -2,24 +2,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { bringUp } from '../../../src/storage/volumes/bring-up.ts';
 import { resizeUnfilled } from '../../../src/storage/volumes/fill.ts';
-import { chaosSeed } from '../../crash/chaos-seed.ts';
 import { mountsBelow } from '../recovery/host-view.ts';
-import { breakOffExport, breakOffFill } from './broken-off.ts';
-import { FROM_SOURCE, fillFromImage, fillFromStream, makeSources } from './filling.ts';
+import { FROM_SOURCE, fillFromStream, makeSources } from './filling.ts';
 import { MiB, openStore, scratchDir } from './store.ts';
 
 const TIMEOUT_MS = 240_000;
 
 describe('a volume with a source', { timeout: TIMEOUT_MS }, () => {
-  // `make chaos` breaks off before and after every single command.
-  it.each([
-    ['fillVolume', fillFromStream],
-    ['importImage', fillFromImage],
-  ] as const)(
-    'C13 %s: broken off at any kind of command it is never half filled; the next run fills it, or removes all of it',
-    (_, fill) => breakOffFill(fill, { seed: chaosSeed() }),
-  );
-
   it('resizeUnfilled: what is there is given up; a whole volume is not touched', async () => {
     await using scratch = scratchDir();
     const sources = makeSources(scratch.dir);
@@ -43,9 +32,4 @@ describe('a volume with a source', { timeout: TIMEOUT_MS }, () => {
     await expect(fillFromStream(store, uid, sources)).rejects.toMatchObject({ reason: 'StreamRefused' });
     expect(mountsBelow(store.layout.rootPath)).toEqual([]);
   });
-});
-
-describe('exportImage', { timeout: TIMEOUT_MS }, () => {
-  it('C13 exportImage: broken off at any kind of command there is no file or a whole one, the next run writes it, and all goes with the volume', () =>
-    breakOffExport({ seed: chaosSeed() }));
 });

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../../src/api/snapshot.ts';
-import { createRandom } from './random-tree.ts';
-import { startTwoNodes, type TwoNodes } from './two-nodes.ts';
+import { createRandom } from '../../integration/snapshots/random-tree.ts';
+import { startTwoNodes, type TwoNodes } from '../../integration/snapshots/two-nodes.ts';
 
 /** To repeat what a run has printed. */
 const SEED = Number(process.env.NETWORK_SEED ?? Math.floor(Math.random() * 2 ** 31));

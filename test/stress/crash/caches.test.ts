@@ -4,7 +4,7 @@ import { cacheTrips } from '../../crash/cache-trips.ts';
 import { CrashCaches } from '../../crash/crash-caches.ts';
 import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
-import { type Lab, startLab } from '../lab.ts';
+import { type Lab, startLab } from '../../integration/lab.ts';
 
 const TIMEOUT_MS = 360_000;
 

@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Snapshot } from '../../../src/api/snapshot.ts';
-import type { Lab } from '../lab.ts';
-import { pathOf, type SnapshotKit } from './kit.ts';
-import { allocatedBytesOf, manifestOf } from './manifest.ts';
-import { expectTreeToMatch } from './on-disk.ts';
-import { changeTree, createRandom, listenIn, writeTree } from './random-tree.ts';
-import { startSnapshotLab } from './snapshot-lab.ts';
+import type { Lab } from '../../integration/lab.ts';
+import { pathOf, type SnapshotKit } from '../../integration/snapshots/kit.ts';
+import { allocatedBytesOf, manifestOf } from '../../integration/snapshots/manifest.ts';
+import { expectTreeToMatch } from '../../integration/snapshots/on-disk.ts';
+import { changeTree, createRandom, listenIn, writeTree } from '../../integration/snapshots/random-tree.ts';
+import { startSnapshotLab } from '../../integration/snapshots/snapshot-lab.ts';
 
 /** To repeat what a run has printed. */
 const SEED = Number(process.env.ROUND_TRIP_SEED ?? Math.floor(Math.random() * 2 ** 31));

@@ -4,7 +4,7 @@ import { CrashSnapshots } from '../../crash/crash-snapshots.ts';
 import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { localTrips, transferTrips } from '../../crash/snapshot-trips.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
-import { type Lab, startLab } from '../lab.ts';
+import { type Lab, startLab } from '../../integration/lab.ts';
 
 const TIMEOUT_MS = 360_000;
 

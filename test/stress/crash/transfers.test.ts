@@ -5,11 +5,11 @@ import { waitFor } from '../../cluster/wait-for.ts';
 import { describeCoverage, notStruck, type Subject, strikeEveryBoundary, type Turn } from '../../crash/boundaries.ts';
 import type { Fault } from '../../crash/shims.ts';
 import { type SupervisedAgent, startSupervisedAgent } from '../../crash/supervised-agent.ts';
-import { dataPathOf, type Lab, startLab } from '../lab.ts';
-import { mountsBelow } from '../recovery/host-view.ts';
-import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from './kit.ts';
-import { type Manifest, manifestOf } from './manifest.ts';
-import { expectTreeToMatch } from './on-disk.ts';
+import { dataPathOf, type Lab, startLab } from '../../integration/lab.ts';
+import { mountsBelow } from '../../integration/recovery/host-view.ts';
+import { conditionOf, pathOf, type SnapshotKit, snapshotKit } from '../../integration/snapshots/kit.ts';
+import { type Manifest, manifestOf } from '../../integration/snapshots/manifest.ts';
+import { expectTreeToMatch } from '../../integration/snapshots/on-disk.ts';
 
 const MiB = 1024 * 1024;
 /** What tools refuse or lie about is tried on transfers to another volume, which run the same commands. */

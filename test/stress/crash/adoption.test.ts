@@ -3,7 +3,7 @@ import { type Coverage, strikeEveryBoundary, type Turn } from '../../crash/bound
 import { type AdoptedKind, CrashAdoption } from '../../crash/crash-adoption.ts';
 import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
-import { type Lab, startLab } from '../lab.ts';
+import { type Lab, startLab } from '../../integration/lab.ts';
 
 const TIMEOUT_MS = 360_000;
 

@@ -3,11 +3,11 @@ import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { cloneOf, conditionOf } from '../caches/kit.ts';
-import { dataPathOf, conditionOf as volumeCondition } from '../lab.ts';
-import { pathOf } from '../snapshots/kit.ts';
-import { caches, controlPlane, kit, lab, snapshots, useAdoptionLab } from './file-lab.ts';
-import { NODE } from './kit.ts';
+import { caches, controlPlane, kit, lab, snapshots, useAdoptionLab } from '../../integration/adoption/file-lab.ts';
+import { NODE } from '../../integration/adoption/kit.ts';
+import { cloneOf, conditionOf } from '../../integration/caches/kit.ts';
+import { dataPathOf, conditionOf as volumeCondition } from '../../integration/lab.ts';
+import { pathOf } from '../../integration/snapshots/kit.ts';
 
 useAdoptionLab('own control plane');
 

@@ -5,12 +5,12 @@ import { promisify } from 'node:util';
 import { expect, inject, it } from 'vitest';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { manifestOf } from '../../crash/file-tree.ts';
-import { cloneOf, conditionOf } from '../caches/kit.ts';
-import { dataPathOf } from '../lab.ts';
-import { mountsBelow } from '../recovery/host-view.ts';
-import { pathOf } from '../snapshots/kit.ts';
-import { caches, controlPlane, kit, lab, snapshots, useAdoptionLab } from './file-lab.ts';
-import { NODE } from './kit.ts';
+import { caches, controlPlane, kit, lab, snapshots, useAdoptionLab } from '../../integration/adoption/file-lab.ts';
+import { NODE } from '../../integration/adoption/kit.ts';
+import { cloneOf, conditionOf } from '../../integration/caches/kit.ts';
+import { dataPathOf } from '../../integration/lab.ts';
+import { mountsBelow } from '../../integration/recovery/host-view.ts';
+import { pathOf } from '../../integration/snapshots/kit.ts';
 
 const run = promisify(execFile);
 const repositoryPath = path.resolve(import.meta.dirname, '../../..');
