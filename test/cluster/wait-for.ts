@@ -4,8 +4,10 @@ export interface WaitOptions {
   /** What is waited for, as it reads after "no": used in the error's message. */
   readonly what: string;
   /** On a quiet machine; a busy one gets {@link PATIENCE} times as much. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   readonly everyMs?: number;
+  /** Resolves when it is time to look again; in the place of `everyMs`. Asked for before each look, so that nothing is missed. */
+  readonly untilNext?: () => Promise<unknown>;
   /** Ends the wait early by throwing when the condition can't come any more. */
   readonly giveUp?: () => void;
 }
@@ -19,13 +21,14 @@ const PATIENCE = 4;
  */
 export async function waitFor<T>(
   check: () => Promise<T | undefined | false> | T | undefined | false,
-  { what, timeoutMs = 10_000, everyMs = 50, giveUp }: WaitOptions,
+  { what, timeoutMs = 10_000, everyMs = 50, untilNext, giveUp }: WaitOptions,
 ): Promise<T> {
   const limitMs = timeoutMs * PATIENCE;
   const deadline = performance.now() + limitMs;
   let cause: unknown;
   do {
     giveUp?.();
+    const next = untilNext?.();
     try {
       const value = await check();
       if (value !== undefined && value !== false) return value;
@@ -33,7 +36,7 @@ export async function waitFor<T>(
     } catch (error) {
       cause = error;
     }
-    await sleep(everyMs);
+    await (next ?? sleep(everyMs));
   } while (performance.now() < deadline);
   throw new Error(`no ${what} within ${limitMs / 1000} s`, { cause });
 }

@@ -2,7 +2,6 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
 import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
-import { waitFor } from '../cluster/wait-for.ts';
 import { type AdoptionKit, adoptionKit } from '../integration/adoption/kit.ts';
 import { type CacheKit, cacheKit, cloneOf, conditionOf } from '../integration/caches/kit.ts';
 import { dataPathOf, isSettled, type Lab } from '../integration/lab.ts';
@@ -99,7 +98,7 @@ export class CrashAdoption implements Subject {
     for (const dir of [dataPathOf(volume), pathOf(snapshot), `${mountPath}/caches/${cache.metadata.uid}/1`]) {
       expect(await manifestOf(dir)).toBe(this.#manifest);
     }
-    await waitFor(async () => (await this.#kit.btrfsNode())?.status.orphans === undefined, { what: 'no orphans' });
+    await this.#kit.orphansThat((orphans) => orphans.length === 0);
   }
 
   /** That the cache of an adopted generation gives clones. */

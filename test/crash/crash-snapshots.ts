@@ -99,10 +99,7 @@ export class CrashSnapshots implements Subject {
 
   async settled(): Promise<readonly Snapshot[]> {
     await Promise.all(Object.values(this.#volumes).map((volume) => volume.settled()));
-    for (const name of this.#gone) {
-      const isGone = async () => (await this.#kit.client.get(`default/${this.#nameOf(name)}`)) === undefined;
-      await waitFor(isGone, { what: `end of Snapshot ${name}`, timeoutMs: LIMIT_MS, everyMs: 100 });
-    }
+    for (const name of this.#gone) await this.#kit.gone(this.#nameOf(name), LIMIT_MS);
     return await Promise.all(
       [...this.#expected.keys()].map((name) => this.#kit.that(this.#nameOf(name), isCarriedOut, LIMIT_MS)),
     );

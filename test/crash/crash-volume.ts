@@ -1,6 +1,5 @@
 import { isTrue } from '../../src/api/conditions.ts';
-import type { LoopbackVolume } from '../../src/api/loopback-volume.ts';
-import { waitFor } from '../cluster/wait-for.ts';
+import { type LoopbackVolume, loopbackVolumeType } from '../../src/api/loopback-volume.ts';
 import { dataPathOf, isSettled, type Lab } from '../integration/lab.ts';
 import { expectConvergence } from './convergence.ts';
 import { manifestOf, pushToEnd, writeTree } from './file-tree.ts';
@@ -73,16 +72,9 @@ export class CrashVolume {
 
   /** The object as soon as all of its spec is carried out; undefined as soon as it is gone if that is what is wanted. */
   async settled(): Promise<LoopbackVolume | undefined> {
-    let last: LoopbackVolume | undefined;
-    const check = async () => {
-      last = await this.#get();
-      return this.#exists ? last !== undefined && isCarriedOut(last) : last === undefined;
-    };
-    const what = `${this.#exists ? 'settled' : 'end of'} volume ${this.name}`;
-    await waitFor(check, { what, timeoutMs: LIMIT_MS, everyMs: 100 }).catch((cause: unknown) => {
-      throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, { cause });
-    });
-    return last;
+    if (this.#exists) return await this.#lab.volumeThat(this.name, isCarriedOut, LIMIT_MS);
+    await this.#lab.objects.gone(loopbackVolumeType, `default/${this.name}`, LIMIT_MS);
+    return undefined;
   }
 
   async expectConvergence(): Promise<void> {

@@ -21,8 +21,8 @@ export interface SupervisedAgent {
 }
 
 const STOP_MS = 5_000;
-/** So many starts in a row that end before the agent was ready, more than one turn kills, mean that it can't start. */
-const STARTS_IN_VAIN = 15;
+/** So many starts in a row that end before the agent was ready mean that it can't start: turns kill it a dozen times each. */
+const STARTS_IN_VAIN = 100;
 
 /** Resolves when it is ready for the first time. `whileDead` runs after each death, before it is started again. */
 export async function startSupervisedAgent(

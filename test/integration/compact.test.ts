@@ -79,7 +79,7 @@ describe('compactFilesystem', () => {
   );
 
   it('A19 compactFilesystem: aborted at any step it leaves nothing running, and the next run goes on', async () => {
-    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    await using filesystem = mountFilesystem({ sizeBytes: HALF_GIB });
     const files = halfFilled(filesystem);
     const { neededBytes } = await spaceNeeded(filesystem.target);
     const stopAtBytes = neededBytes + 96 * MiB;
@@ -101,7 +101,7 @@ describe('compactFilesystem', () => {
   });
 
   it('A19 compactFilesystem: ends the balance that a killed agent left, running or paused', async () => {
-    await using filesystem = mountFilesystem({ sizeBytes: GiB });
+    await using filesystem = mountFilesystem({ sizeBytes: HALF_GIB });
     halfFilled(filesystem);
     const { mountPath, target } = filesystem;
     for (const left of ['balance', 'balance paused']) {
@@ -114,12 +114,12 @@ describe('compactFilesystem', () => {
         await once(balance, 'exit');
       }
       expect(await exclusiveOperation(target.filesystemUUID)).toBe(left);
-      const { sizeBytes } = await compactFilesystem({ ...target, stopAtBytes: 900 * MiB });
+      const { sizeBytes } = await compactFilesystem({ ...target, stopAtBytes: 450 * MiB });
       expect(await exclusiveOperation(target.filesystemUUID)).toBe('none');
       // What a full balance left at the end may keep it a little above what was asked for.
       expect(filesystem.sizeBytes()).toBe(sizeBytes);
-      expect(sizeBytes).toBeLessThan(GiB);
-      sh('btrfs', 'filesystem', 'resize', String(GiB), mountPath);
+      expect(sizeBytes).toBeLessThan(HALF_GIB);
+      sh('btrfs', 'filesystem', 'resize', String(HALF_GIB), mountPath);
     }
   });
 

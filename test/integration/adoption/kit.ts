@@ -1,6 +1,5 @@
-import type { BtrfsNode, Orphan } from '../../../src/api/btrfs-node.ts';
+import { type BtrfsNode, btrfsNodeType, type Orphan } from '../../../src/api/btrfs-node.ts';
 import { type OperatorProcess, startController } from '../../cluster/processes.ts';
-import { waitFor } from '../../cluster/wait-for.ts';
 import type { Lab } from '../lab.ts';
 
 export const NODE = 'node-a';
@@ -48,15 +47,8 @@ export function adoptionKit(lab: Lab, nodeName = NODE) {
     },
     /** What the node lists as belonging to no object, as soon as it is as `are` says. */
     async orphansThat(are: (orphans: readonly Orphan[]) => boolean, timeoutMs = 20_000): Promise<readonly Orphan[]> {
-      let last: BtrfsNode | undefined;
-      const check = async () => {
-        last = await btrfsNode();
-        const orphans = last?.status.orphans ?? [];
-        return last !== undefined && are(orphans) ? orphans : undefined;
-      };
-      return await waitFor(check, { what: 'orphans as expected', timeoutMs }).catch((cause: unknown) => {
-        throw new Error(`last listed: ${JSON.stringify(last?.status.orphans)}`, { cause });
-      });
+      const listed = ({ status }: BtrfsNode) => status.orphans ?? [];
+      return listed(await lab.objects.that(btrfsNodeType, nodeName, (node) => are(listed(node)), timeoutMs));
     },
     /** The orphan as soon as it is listed. */
     async orphan(uid: string): Promise<Orphan> {

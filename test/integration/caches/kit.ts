@@ -4,19 +4,18 @@ import { type BuildCache, buildCacheType } from '../../../src/api/build-cache.ts
 import { type BuildCacheClaim, buildCacheClaimType } from '../../../src/api/build-cache-claim.ts';
 import { type Condition, findCondition } from '../../../src/api/conditions.ts';
 import { keyOf } from '../../../src/kube/object.ts';
-import { createResourceClient, type ResourceClient } from '../../../src/kube/resource-client.ts';
-import { waitFor } from '../../cluster/wait-for.ts';
+import { createResourceClient } from '../../../src/kube/resource-client.ts';
 import type { Lab } from '../lab.ts';
 
 /** What tests of BuildCaches do in the place of users and jobs, on top of a lab. */
-export function cacheKit({ transport }: Pick<Lab, 'transport'>) {
+export function cacheKit({ transport, objects }: Pick<Lab, 'transport' | 'objects'>) {
   const caches = createResourceClient<BuildCache>(transport, buildCacheType);
   const claims = createResourceClient<BuildCacheClaim>(transport, buildCacheClaimType);
 
-  const claimThat = (name: string, is: (claim: BuildCacheClaim) => boolean, timeoutMs?: number) =>
-    objectThat(claims, name, is, timeoutMs);
-  const cacheThat = (name: string, is: (cache: BuildCache) => boolean, timeoutMs?: number) =>
-    objectThat(caches, name, is, timeoutMs);
+  const claimThat = (name: string, is: (claim: BuildCacheClaim) => boolean, timeoutMs = 15_000) =>
+    objects.that(buildCacheClaimType, `default/${name}`, is, timeoutMs);
+  const cacheThat = (name: string, is: (cache: BuildCache) => boolean, timeoutMs = 15_000) =>
+    objects.that(buildCacheType, `default/${name}`, is, timeoutMs);
   const claimReady = (name: string, timeoutMs?: number) =>
     claimThat(name, (claim) => conditionOf(claim, 'Ready')?.status === 'True', timeoutMs);
 
@@ -52,8 +51,11 @@ export function cacheKit({ transport }: Pick<Lab, 'transport'>) {
       await this.release(name, release);
       return await claimThat(name, ({ status }) => status.outcome !== undefined);
     },
-    remove: (object: BuildCache | BuildCacheClaim) =>
-      object.kind === 'BuildCache' ? removed(caches, object) : removed(claims, object),
+    async remove(object: BuildCache | BuildCacheClaim): Promise<void> {
+      const key = keyOf(object);
+      await (object.kind === 'BuildCache' ? caches : claims).delete(key);
+      await (object.kind === 'BuildCache' ? objects.gone(buildCacheType, key) : objects.gone(buildCacheClaimType, key));
+    },
   };
 }
 
@@ -92,25 +94,4 @@ export function areaOf(mountPath: string, area: 'caches' | 'claims' | 'staging')
     .split('\n')
     .filter((line) => line !== '')
     .toSorted();
-}
-
-async function objectThat<T extends CacheObject>(
-  client: ResourceClient<T>,
-  name: string,
-  is: (object: T) => boolean,
-  timeoutMs = 15_000,
-): Promise<T> {
-  let last: T | undefined;
-  const check = async () => {
-    last = await client.get(`default/${name}`);
-    return last !== undefined && is(last) ? last : undefined;
-  };
-  return await waitFor(check, { what: `${name} as expected`, timeoutMs }).catch((error) => {
-    throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, { cause: error });
-  });
-}
-
-async function removed<T extends CacheObject>(client: ResourceClient<T>, object: T): Promise<void> {
-  await client.delete(keyOf(object));
-  await waitFor(async () => (await client.get(keyOf(object))) === undefined, { what: `end of ${keyOf(object)}` });
 }

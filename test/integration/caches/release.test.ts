@@ -66,10 +66,7 @@ describe('BuildCacheClaim: who publishes', () => {
     });
     const left = await job('none-left', 'none');
     await kit.remove(left);
-    expect((await lab.eventsOf(left)).map(({ reason, note }) => [reason, note?.split(':')[0]])).toContainEqual([
-      'Discarded',
-      'NotReleased',
-    ]);
+    expect((await lab.event(left, 'Discarded')).note).toMatch(/^NotReleased:/);
     await Promise.all([readOnly, discarded, left].map(gone));
     const cache = await kit.cacheThat('none', ({ status }) => status.discarded === 2 && status.unchanged === 1);
     expect(cache.status.currentGeneration).toBe(2);
@@ -150,7 +147,7 @@ describe('BuildCacheClaim: clones that do not go at once', () => {
       const ended = await kit.endJob(name);
       expect(ended.status).toMatchObject({ outcome: 'Discarded', reason: 'NestedSubvolumes' });
       await gone(claim);
-      expect((await lab.eventsOf(claim)).find(({ reason }) => reason === 'Discarded')?.type).toBe('Warning');
+      expect((await lab.event(claim, 'Discarded')).type).toBe('Warning');
     }
   });
 

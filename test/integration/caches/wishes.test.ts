@@ -164,8 +164,7 @@ describe('BuildCache: what people see', () => {
       [claim, ['Cloned', 'Discarded', 'Removed']],
       [cache, ['Created', 'Removed']],
     ] as const) {
-      const told = (await lab.eventsOf(object)).map(({ reason }) => reason);
-      expect(told).toEqual(expect.arrayContaining([...reasons]));
+      for (const reason of reasons) await lab.event(object, reason);
     }
     expect(existsSync(cloneOf(claim))).toBe(false);
   });

@@ -22,6 +22,7 @@ import { createTransport } from '../../../src/kube/transport.ts';
 import { createLogger } from '../../../src/log.ts';
 import { borrowControlPlane } from '../../cluster/control-plane-pool.ts';
 import { type EquippedCluster, startEquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
+import { createObjectWatcher } from '../../cluster/object-watcher.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 
 /** Of agents in these tests: long enough for a busy machine, short enough to wait for. */
@@ -48,6 +49,8 @@ export async function startTestCluster(given?: EquippedCluster) {
   const leases = createResourceClient(transport, leaseType);
   const events = createResourceClient(transport, eventType);
 
+  const objects = createObjectWatcher(transport);
+
   const eventsOf = async ({ metadata: { uid } }: { metadata: { uid: string } }) =>
     (await events.list()).filter((event) => event.regarding?.uid === uid);
 
@@ -66,31 +69,16 @@ export async function startTestCluster(given?: EquippedCluster) {
       return volumes.create({ metadata: { namespace: 'default', name, finalizers }, spec: { size: '1Gi', ...spec } });
     },
 
+    objects,
+
     /** The volume as soon as it is as `is` says; fails with what it was last. */
-    async volumeThat(
-      name: string,
-      is: (volume: LoopbackVolume) => boolean,
-      timeoutMs = 10_000,
-    ): Promise<LoopbackVolume> {
-      let last: LoopbackVolume | undefined;
-      const check = async () => {
-        last = await volumes.get(`default/${name}`);
-        return last !== undefined && is(last) ? last : undefined;
-      };
-      return await waitFor(check, { what: `volume ${name} as expected`, timeoutMs }).catch((error) => {
-        throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, {
-          cause: error,
-        });
-      });
-    },
+    volumeThat: (name: string, is: (volume: LoopbackVolume) => boolean, timeoutMs?: number): Promise<LoopbackVolume> =>
+      objects.that(loopbackVolumeType, `default/${name}`, is, timeoutMs),
 
-    async volumeGone(name: string): Promise<void> {
-      await waitFor(async () => (await volumes.get(`default/${name}`)) === undefined, {
-        what: `end of volume ${name}`,
-      });
-    },
+    volumeGone: (name: string): Promise<void> => objects.gone(loopbackVolumeType, `default/${name}`),
 
-    event: (object: LoopbackVolume | BtrfsNode, reason: string) =>
+    /** The Event of the object with this reason, as soon as there is one: it is written after what it tells of. */
+    event: (object: { metadata: { uid: string } }, reason: string) =>
       waitFor(async () => (await eventsOf(object)).find((event) => event.reason === reason), {
         what: `event ${reason}`,
       }),
@@ -121,6 +109,7 @@ export async function startTestCluster(given?: EquippedCluster) {
     },
 
     async [Symbol.asyncDispose]() {
+      objects.stop();
       await transport.close();
       await equipped[Symbol.asyncDispose]();
     },

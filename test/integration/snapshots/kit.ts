@@ -2,22 +2,15 @@ import { existsSync } from 'node:fs';
 import { findCondition } from '../../../src/api/conditions.ts';
 import { type Snapshot, snapshotType } from '../../../src/api/snapshot.ts';
 import { createResourceClient } from '../../../src/kube/resource-client.ts';
-import { waitFor } from '../../cluster/wait-for.ts';
 import type { Lab } from '../lab.ts';
 
 /** What tests of Snapshots do in the place of users, on top of a lab. */
-export function snapshotKit({ transport }: Lab) {
+export function snapshotKit({ transport, objects }: Lab) {
   const client = createResourceClient<Snapshot>(transport, snapshotType);
-  const that = async (name: string, is: (snapshot: Snapshot) => boolean, timeoutMs = 15_000): Promise<Snapshot> => {
-    let last: Snapshot | undefined;
-    const check = async () => {
-      last = await client.get(`default/${name}`);
-      return last !== undefined && is(last) ? last : undefined;
-    };
-    return await waitFor(check, { what: `Snapshot ${name} as expected`, timeoutMs }).catch((error) => {
-      throw new Error(`last seen: ${JSON.stringify(last?.status)} ${JSON.stringify(last?.metadata)}`, { cause: error });
-    });
-  };
+  const that = (name: string, is: (snapshot: Snapshot) => boolean, timeoutMs = 15_000): Promise<Snapshot> =>
+    objects.that(snapshotType, `default/${name}`, is, timeoutMs);
+  const gone = (name: string, timeoutMs = 15_000): Promise<void> =>
+    objects.gone(snapshotType, `default/${name}`, timeoutMs);
   return {
     client,
     that,
@@ -35,12 +28,10 @@ export function snapshotKit({ transport }: Lab) {
       ),
     withReason: (name: string, type: string, reason: string, timeoutMs?: number) =>
       that(name, (snapshot) => conditionOf(snapshot, type)?.reason === reason, timeoutMs),
-    async remove(name: string, timeoutMs = 15_000): Promise<void> {
+    gone,
+    async remove(name: string, timeoutMs?: number): Promise<void> {
       await client.delete(`default/${name}`);
-      await waitFor(async () => (await client.get(`default/${name}`)) === undefined, {
-        what: `Snapshot ${name} gone`,
-        timeoutMs,
-      });
+      await gone(name, timeoutMs);
     },
   };
 }

@@ -89,6 +89,7 @@ describe('Snapshot: steps that fail', () => {
     shims.arm([{ fault: 'fail', verb: 'rm', number: 1 }]);
     await snapshots.remove('dirty');
     shims.arm();
+    await lab.event(dirty, 'CommandFailed');
     const events = (await lab.eventsOf(dirty)).filter(({ type }) => type === 'Warning');
     expect(events.map(({ reason, note }) => [reason, note])).toEqual([
       ['CommandFailed', expect.stringContaining('could not remove the Snapshot')],

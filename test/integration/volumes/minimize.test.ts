@@ -5,11 +5,9 @@ import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import type { OperatorProcess } from '../../cluster/processes.ts';
 import { conditionOf, dataPathOf, type Lab, startLab } from '../lab.ts';
 import { commandPathWith } from '../storage/store.ts';
-import { changeBeside } from './beside.ts';
 import { changesSince, commandsSince, markOf, orderOf, passEnded } from './commands.ts';
 import { writeFiles } from './files.ts';
-import { mountAt, sameSizes, sizesOf, usedBytesOf } from './kernel.ts';
-import { startWriter } from './writer.ts';
+import { sameSizes, sizesOf, usedBytesOf } from './kernel.ts';
 
 const MiB = 2 ** 20;
 const SMALLEST = 256 * MiB;
@@ -139,24 +137,4 @@ describe('LoopbackVolume: minimize', () => {
     expect(sizesOf(done)).toEqual(sameSizes(done.status.sizeBytes ?? 0));
     expect(files.damaged(dataPathOf(done))).toEqual([]);
   });
-
-  it('LoopbackVolume: beside a writer it is minimized or waits for a quiet moment, and is minimized by itself when that comes', async () => {
-    const volume = await create('written', { compression: 'none' });
-    const files = writeFiles(dataPathOf(volume), 'files', 80, 10);
-    files.removeHalf();
-    await using writer = startWriter({ dataPath: dataPathOf(volume), logDir: lab.dir, name: 'beside' });
-    await writer.writes(1);
-    const { first, settled } = await changeBeside(lab, writer, 'written', { minimize: {} });
-    // Only what a person has to mend is Stalled.
-    expect([conditionOf(first, 'Ready')?.status, conditionOf(first, 'Stalled')]).toEqual(['True', undefined]);
-    // While it waits it may keep some space more, for metadata to move to.
-    expect(first.status.sizeBytes).toBeLessThanOrEqual(1.1 * 1024 * MiB);
-    expect(mountAt(settled.status.mountPath ?? '')?.options).toContain('rw');
-    await writer.writes(10);
-    await writer.stop();
-    const used = usedBytesOf(settled.status.mountPath ?? '');
-    expect(settled.status.sizeBytes).toBeLessThanOrEqual(1.3 * used + 256 * MiB);
-    const dataPath = dataPathOf(settled);
-    expect([files.damaged(dataPath), writer.damaged(dataPath)]).toEqual([[], []]);
-  }, 400_000);
 });
