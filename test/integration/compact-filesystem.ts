@@ -65,9 +65,8 @@ export interface Outcome {
   readonly tight: boolean;
   /** At most 1.3 × used + 256 MiB. */
   readonly bounded: boolean;
-  /** What btrfs itself holds for the smallest size before. */
-  readonly minDevSizeBytes: number;
-  readonly sizeBytes: number;
+  /** At most what btrfs itself holds for the smallest size before, or what the content and the headroom ask for, if that is more. */
+  readonly belowMinDevSize: boolean;
 }
 
 /** Fills a filesystem, makes it as small as `minimize` would, and creates files in it. */
@@ -78,7 +77,8 @@ export async function compactFill(fill: FillName, seed: number, options: Filesys
   const minDevSizeBytes = await minDevSize(target.run, mountPath);
   const { neededBytes } = await spaceNeeded(target);
   const startedAt = performance.now();
-  const { movedBytes } = await compactFilesystem({ ...target, stopAtBytes: neededBytes + HEADROOM });
+  const stopAtBytes = neededBytes + HEADROOM;
+  const { movedBytes } = await compactFilesystem({ ...target, stopAtBytes });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const { usedBytes } = await spaceNeeded(target);
   const sizeBytes = filesystem.sizeBytes();
@@ -89,8 +89,7 @@ export async function compactFill(fill: FillName, seed: number, options: Filesys
     line: `${what}: used ${mebibytes(usedBytes)}, now ${mebibytes(sizeBytes)}, moved ${mebibytes(movedBytes)} in ${seconds} s, min-dev-size ${mebibytes(minDevSizeBytes)}`,
     tight: sizeBytes <= Math.max(SMALLEST, 1.15 * usedBytes + 128 * MiB),
     bounded: sizeBytes <= Math.max(SMALLEST, 1.3 * usedBytes + 256 * MiB),
-    minDevSizeBytes,
-    sizeBytes,
+    belowMinDevSize: sizeBytes <= Math.max(SMALLEST, minDevSizeBytes, Math.min(stopAtBytes, options.sizeBytes)),
   };
 }
 
