@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { type Coverage, strikeEveryBoundary, type Turn } from '../../crash/boundaries.ts';
-import { type AdoptedKind, CrashAdoption } from '../../crash/crash-adoption.ts';
+import { adoptionTurns } from '../../crash/adoption-turns.ts';
+import { type Coverage, strikeEveryBoundary } from '../../crash/boundaries.ts';
+import { CrashAdoption } from '../../crash/crash-adoption.ts';
 import { expectCoverage, faultKinds } from '../../crash/fault-kinds.ts';
 import { startSupervisedAgent } from '../../crash/supervised-agent.ts';
 import { type Lab, startLab } from '../../integration/lab.ts';
@@ -14,22 +15,6 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 
-/** How an adopted volume is brought up is struck with volumes that are not. */
-const turn = (kind: AdoptedKind, rest: Partial<Turn<CrashAdoption>> = {}): Turn<CrashAdoption> => ({
-  name: `adopt ${kind}`,
-  prepare: (subject) => subject.lose(kind),
-  change: (subject) => subject.adopt(kind),
-  ...rest,
-});
-const turns = [
-  turn('LoopbackVolume', { news: ['umount', 'losetup --detach', 'chattr -i'] }),
-  turn('Snapshot', {
-    order: ['cp', 'mv', 'btrfs filesystem sync'],
-    news: ['cp', 'sync', 'mv', 'btrfs filesystem sync'],
-  }),
-  turn('BuildCache', { order: ['cp', 'mv', 'btrfs filesystem sync'], news: ['mv'] }),
-];
-
 describe('source.adopt: nothing is lost or left', { timeout: TIMEOUT_MS }, () => {
   it.for(faultKinds)('C8 agent: $how each command of an adoption', async ({ how, faults }, { onTestFailed }) => {
     const agent = await startSupervisedAgent(lab, how.split(' ')[0] ?? '');
@@ -38,7 +23,8 @@ describe('source.adopt: nothing is lost or left', { timeout: TIMEOUT_MS }, () =>
     await subject.start();
     const coverage: Coverage[] = [];
     // One by one: what is to be adopted has to be lost before each time.
-    for (const each of turns) coverage.push(...(await strikeEveryBoundary(subject, [each], faults, 'each-verb')));
+    for (const each of adoptionTurns)
+      coverage.push(...(await strikeEveryBoundary(subject, [each], faults, 'each-verb')));
     await subject.expectClone();
     await agent.stop();
     expectCoverage(coverage, faults);
