@@ -51,7 +51,7 @@ await build({
   platform: 'node',
   target: 'node24',
   format: 'esm',
-  // Names stay, so that a stack trace can be read without the map; with --enable-source-maps it shows our lines.
+  // Names stay, so that a stack trace can be read without the map, which the image does not load (see the Dockerfile).
   minifySyntax: true,
   minifyWhitespace: true,
   sourcemap: 'linked',

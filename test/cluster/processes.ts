@@ -8,7 +8,7 @@ const repositoryPath = path.resolve(import.meta.dirname, '../..');
 const bundlePath = path.join(repositoryPath, 'dist/btrfs-operator.js');
 
 /** As the image has them (Dockerfile). */
-const MEMORY_SETTINGS = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' };
+export const MEMORY_SETTINGS = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' };
 
 export interface OperatorOptions {
   readonly kubeconfigPath: string;
