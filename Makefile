@@ -1,6 +1,6 @@
 # Run as root on a Linux machine with Node.js, npm and Go; everything else is installed or built when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test stress e2e bench chaos prepare lint format types generate build clean
+.PHONY: help demo up down test stress e2e bench chaos guards prepare lint format types generate build clean
 
 BIN := $(CURDIR)/node_modules/.bin
 export PATH := $(BIN):$(PATH)
@@ -31,6 +31,9 @@ bench: prepare ## Print what the operator costs, against the same raw commands
 
 chaos: prepare-test ## Kill the agent at many random times (long)
 	@vitest run --project chaos
+
+guards: prepare-test ## Break one promise after the other, and see that a test notices each (long)
+	@node tools/guards.ts $(ONLY)
 
 prepare: ## Install and build what the other targets need
 	@tools/prepare.sh
