@@ -12,12 +12,13 @@ import { createBuildCacheReconcile } from './build-caches/reconcile.ts';
 import { createTally } from './build-caches/tally.ts';
 import { createClaimReconcile } from './claims/reconcile.ts';
 import { judge } from './judge.ts';
+import { sharedAmongVolumes, volumeKeyIn, volumeKeyOfClaim } from './passes.ts';
 import type { ReconcilerParts } from './reconcilers.ts';
 import { createStatusWriter } from './status-writer.ts';
 import { createPodsUsing } from './volumes/users.ts';
 
 /** Passes mostly wait, for the API server and for commands that many of them share. */
-const CONCURRENCY = 64;
+const CONCURRENCY = 128;
 
 export interface CacheReconcilers {
   readonly buildCaches: Reconciler;
@@ -44,11 +45,18 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
   };
   const client = createResourceClient(transport, buildCacheType);
   const claimClient = createResourceClient(transport, buildCacheClaimType);
-  const start = (name: string, reconcile: Parameters<typeof startReconciler>[0]['reconcile']) =>
-    startReconciler({ name, concurrency: CONCURRENCY, reconcile, judge, log, ...metrics.reconcilerHooks(name) });
+  const start = (
+    name: string,
+    withinOf: (key: string) => string,
+    reconcile: Parameters<typeof startReconciler>[0]['reconcile'],
+  ) => {
+    const places = sharedAmongVolumes(CONCURRENCY, withinOf);
+    return startReconciler({ name, ...places, reconcile, judge, log, ...metrics.reconcilerHooks(name) });
+  };
   return {
     buildCaches: start(
       'buildcache',
+      volumeKeyIn(caches.buildCaches),
       createBuildCacheReconcile({
         ...common,
         client,
@@ -64,6 +72,7 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
     ),
     claims: start(
       'buildcacheclaim',
+      volumeKeyOfClaim(caches),
       createClaimReconcile({
         ...common,
         client: claimClient,

@@ -8,6 +8,7 @@ import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import { judge } from './judge.ts';
 import { createOrphanRequests, type OrphanRequests } from './node/orphan-requests.ts';
 import { createOrphanReconcile } from './node/remove-orphan.ts';
+import { sharedAmongVolumes } from './passes.ts';
 import type { ReconcilerParts } from './reconcilers.ts';
 import { createPodsUsing } from './volumes/users.ts';
 
@@ -38,6 +39,13 @@ export function startOrphanReconciler(parts: ReconcilerParts): OrphanReconciler 
     wake: (uid) => reconciler.enqueue(uid),
   });
   const hooks = metrics.reconcilerHooks('orphan');
-  const reconciler = startReconciler({ name: 'orphan', concurrency: CONCURRENCY, reconcile, judge, log, ...hooks });
+  const reconciler = startReconciler({
+    name: 'orphan',
+    ...sharedAmongVolumes(CONCURRENCY, (uid) => uid),
+    reconcile,
+    judge,
+    log,
+    ...hooks,
+  });
   return { reconciler, requests };
 }

@@ -11,9 +11,9 @@ import { namespaceType, nodeType, podType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { AgentMetrics } from '../net/agent-metrics.ts';
 import type { CacheMetrics } from '../net/cache-metrics.ts';
-import { createFairSlots } from '../net/fair-slots.ts';
 import type { Metrics } from '../net/metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { createPlaces } from '../runtime/places.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
 import { type Platform, readPlatform } from '../storage/platform.ts';
@@ -25,6 +25,7 @@ import { judge } from './judge.ts';
 import type { OrphanWatch } from './node/orphans.ts';
 import { createNodeReconcile, type NodeReconcilerOptions } from './node/reconcile.ts';
 import { createOpenContent } from './outside-content.ts';
+import { sharedAmongVolumes, volumeKeyIn } from './passes.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
 import type { TransferPort } from './transfer/port.ts';
@@ -77,12 +78,19 @@ export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
     namespaces: createResourceClient(transport, namespaceType),
     hostPressure: () => parts.host.pressure,
     transfer: parts.transfer,
-    transferSlots: createFairSlots({ limit: config.transferConcurrency, maxWaiting: Number.POSITIVE_INFINITY }),
+    transferPlaces: createPlaces({ limit: config.transferConcurrency }),
     streamLimits: streamLimitsOf(config),
     openContent: createOpenContent({ storage, config }),
   });
   const hooks = metrics.reconcilerHooks('snapshot');
-  return startReconciler({ name: 'snapshot', concurrency: SNAPSHOT_CONCURRENCY, reconcile, judge, log, ...hooks });
+  return startReconciler({
+    name: 'snapshot',
+    ...sharedAmongVolumes(SNAPSHOT_CONCURRENCY, volumeKeyIn(caches.snapshots)),
+    reconcile,
+    judge,
+    log,
+    ...hooks,
+  });
 }
 
 /** What streams from outside the node may hold; they may clone from their parent, as every increment with reflinks does. */
@@ -122,7 +130,14 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
     onUsage,
   });
   const hooks = metrics.reconcilerHooks('loopbackvolume');
-  return startReconciler({ name: 'loopbackvolume', concurrency, reconcile, judge, log, ...hooks });
+  return startReconciler({
+    name: 'loopbackvolume',
+    ...sharedAmongVolumes(concurrency, (key) => key),
+    reconcile,
+    judge,
+    log,
+    ...hooks,
+  });
 }
 
 /** Where the content of new volumes comes from. */

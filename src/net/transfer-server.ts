@@ -3,9 +3,9 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { createPlaces, LineFullError, type Places } from '../runtime/places.ts';
 import { parseAddress } from './address.ts';
 import { nodeNameOfAltNames } from './certificates/node-uri.ts';
-import { createFairSlots, type FairSlots, LineFullError } from './fair-slots.ts';
 import {
   BYTES_ESTIMATE,
   INCREMENTAL_FROM,
@@ -86,7 +86,7 @@ export async function startTransferServer(options: TransferServerOptions): Promi
   const stopped = new AbortController();
   const { limit, maxWaiting = DEFAULT_MAX_WAITING, hooks, identity, address } = options;
   const { introductionMs = DEFAULT_INTRODUCTION_MS } = options;
-  const slots = createFairSlots({ limit, maxWaiting, ...(hooks?.onLine && { onChange: hooks.onLine }) });
+  const places = createPlaces({ limit, maxWaiting, ...(hooks?.onLine && { onChange: hooks.onLine }) });
   const server = createServer(
     {
       ...tlsOptions(identity),
@@ -99,7 +99,7 @@ export async function startTransferServer(options: TransferServerOptions): Promi
       maxHeaderSize: MAX_HEADER_BYTES,
       highWaterMark: BUFFER_BYTES,
     },
-    (request, response) => void new Exchange(options, slots, request, response).run(stopped.signal),
+    (request, response) => void new Exchange(options, places, request, response).run(stopped.signal),
   );
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, address);
@@ -128,14 +128,14 @@ function listen(server: Server, address: string): Promise<void> {
 /** One request and its answer. */
 class Exchange {
   readonly #options: TransferServerOptions;
-  readonly #slots: FairSlots;
+  readonly #places: Places;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #idleMs: number;
 
-  constructor(options: TransferServerOptions, slots: FairSlots, request: IncomingMessage, response: ServerResponse) {
+  constructor(options: TransferServerOptions, places: Places, request: IncomingMessage, response: ServerResponse) {
     this.#options = options;
-    this.#slots = slots;
+    this.#places = places;
     this.#request = request;
     this.#response = response;
     this.#idleMs = options.idleMs ?? DEFAULT_IDLE_MS;
@@ -177,7 +177,7 @@ class Exchange {
     const response = this.#response;
     const beat = setInterval(() => response.writeProcessing(), this.#idleMs / BEATS);
     try {
-      using _slot = await this.#slots.acquire(request.namespace, signal);
+      using _place = await this.#places.acquire({ namespace: request.namespace, within: request.peerNodeName }, signal);
       const served = await serve(request, signal);
       clearInterval(beat);
       try {

@@ -3,6 +3,7 @@ import { type Backoff, createBackoff } from './backoff.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { FailureKind, Outcome } from './outcome.ts';
 import { createPassLog } from './pass-log.ts';
+import { createPlaces, type Occupant, type Place, type Places } from './places.ts';
 import { type Priority, WorkQueue } from './work-queue.ts';
 
 /** How a pass ended, for logs and metrics: its outcome, the kind of its failure, or that a newer pass took its place. */
@@ -20,8 +21,14 @@ export interface ReconcilerOptions {
   readonly name: string;
   /** Passes that may run at the same time. */
   readonly concurrency: number;
+  /** What the pass over a key works in, and may hang in: the key itself if absent. */
+  readonly withinOf?: (key: string) => string;
+  /** How many of the passes may be within one of these; all if absent. */
+  readonly concurrencyWithin?: number;
+  /** A pass that runs for so long keeps no other from starting but within the same; never if absent. */
+  readonly quietMs?: number;
   /** Makes the world follow one object. The signal aborts when the pass is superseded or the process stops. */
-  readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
+  readonly reconcile: (key: string, signal: AbortSignal, pass: RunningPass) => Promise<Outcome>;
   /** What a thrown error means. */
   readonly judge: (error: unknown) => FailureKind;
   readonly log: Logger;
@@ -33,6 +40,15 @@ export interface ReconcilerOptions {
   readonly onDepth?: (depth: number) => void;
 }
 
+/** A pass, for the long work in it. */
+export interface RunningPass {
+  /**
+   * The pass has one of these places until it ends; while it waits for it, it has none. From now on an interruption ends it
+   * only when the work is no longer wanted. What was seen before is to be looked at again. Throws the signal's reason.
+   */
+  moveTo(places: Places, occupant: Occupant, isWanted: () => boolean): Promise<Place>;
+}
+
 export interface EnqueueOptions {
   /** Not before that many milliseconds; a pass that starts earlier takes the place of it. */
   readonly afterMs?: number;
@@ -42,7 +58,7 @@ export interface EnqueueOptions {
 
 export interface Reconciler {
   enqueue(key: string, options?: EnqueueOptions): void;
-  /** The running pass of the key, if any, is aborted with reason `superseded`, and the key is queued. */
+  /** Queues the key, whatever it waited for. Its pass is aborted (reason `superseded`) unless at long work still wanted. */
   interrupt(key: string): void;
   /** Keys that wait for their pass. */
   readonly depth: number;
@@ -59,13 +75,20 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   return new KeyedReconciler(options);
 }
 
+interface Running {
+  readonly controller: AbortController;
+  readonly ended: Promise<void>;
+  readonly pass: PlacedPass;
+}
+
 class KeyedReconciler implements Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   readonly #queue: WorkQueue;
   readonly #passLog: ReturnType<typeof createPassLog>;
-  readonly #running = new Map<string, { readonly controller: AbortController; readonly ended: Promise<void> }>();
+  readonly #places: Places;
+  readonly #running = new Map<string, Running>();
   readonly #benignInARow = new Map<string, number>();
   #stopped = false;
 
@@ -74,7 +97,15 @@ class KeyedReconciler implements Reconciler {
     this.#clock = options.clock ?? systemClock;
     this.#backoff = options.backoff ?? createBackoff();
     this.#passLog = createPassLog(options.name, options.log);
-    this.#queue = new WorkQueue({ clock: this.#clock, onReady: () => this.#startPasses() });
+    const { concurrency: limit, concurrencyWithin, quietMs, withinOf = (key) => key } = options;
+    this.#places = createPlaces({
+      limit,
+      limitWithin: concurrencyWithin ?? limit,
+      ...(quietMs === undefined ? {} : { quietMs }),
+      clock: this.#clock,
+      onRoom: () => this.#startPasses(),
+    });
+    this.#queue = new WorkQueue({ clock: this.#clock, groupOf: withinOf, onReady: () => this.#startPasses() });
   }
 
   get depth(): number {
@@ -90,7 +121,10 @@ class KeyedReconciler implements Reconciler {
   }
 
   interrupt(key: string): void {
-    this.#running.get(key)?.controller.abort('superseded');
+    const running = this.#running.get(key);
+    if (running?.pass.isWanted() === false) running.controller.abort('superseded');
+    // What failed may have failed for what has changed.
+    this.#backoff.reset(key);
     this.enqueue(key);
   }
 
@@ -111,24 +145,26 @@ class KeyedReconciler implements Reconciler {
   }
 
   #startPasses(): void {
-    while (!this.#stopped && this.#running.size < this.#options.concurrency) {
-      const item = this.#queue.take();
-      if (item === undefined) break;
+    while (!this.#stopped && !this.#places.isFull) {
+      const item = this.#queue.take((within) => this.#places.hasRoom({ namespace: '', within }));
+      const place = item && this.#places.take({ namespace: '', within: item.group });
+      if (item === undefined || place === undefined) break;
       const controller = new AbortController();
+      const pass = new PlacedPass(place, controller.signal);
       // The pass must not begin before it is listed as running: it may interrupt itself through an event.
       const ended = Promise.resolve()
-        .then(() => this.#pass(item.key, item.queuedMs, controller.signal))
+        .then(() => this.#pass(item.key, item.queuedMs, controller.signal, pass))
         .catch((err: unknown) => this.#options.log.error({ err }, 'hook of a pass failed'));
-      this.#running.set(item.key, { controller, ended });
+      this.#running.set(item.key, { controller, ended, pass });
     }
     this.#options.onDepth?.(this.depth);
   }
 
-  async #pass(key: string, queuedMs: number, signal: AbortSignal): Promise<void> {
+  async #pass(key: string, queuedMs: number, signal: AbortSignal, pass: PlacedPass): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
     let outcome: PassResult;
     try {
-      const result = await this.#options.reconcile(key, signal);
+      const result = await this.#options.reconcile(key, signal, pass);
       outcome = result.kind;
       this.#succeeded(key, result, this.#clock.monotonicMs() - startedMs);
     } catch (error) {
@@ -136,7 +172,7 @@ class KeyedReconciler implements Reconciler {
     }
     this.#running.delete(key);
     this.#queue.done(key);
-    this.#startPasses();
+    pass.end();
     this.#options.onPass?.({ outcome, durationMs: this.#clock.monotonicMs() - startedMs, queuedMs });
   }
 
@@ -178,5 +214,31 @@ class KeyedReconciler implements Reconciler {
       if (inARow <= MAX_BENIGN_IN_A_ROW) return 0;
     }
     return this.#backoff.next(key);
+  }
+}
+
+/** The place that a pass has: first among the short ones, then perhaps among the long ones. */
+class PlacedPass implements RunningPass {
+  #place: Place;
+  #places: Places | undefined;
+  readonly #signal: AbortSignal;
+  isWanted: () => boolean = () => false;
+
+  constructor(place: Place, signal: AbortSignal) {
+    this.#place = place;
+    this.#signal = signal;
+  }
+
+  async moveTo(places: Places, occupant: Occupant, isWanted: () => boolean): Promise<Place> {
+    this.isWanted = isWanted;
+    if (this.#places === places) return this.#place;
+    this.#place[Symbol.dispose]();
+    this.#place = await places.acquire(occupant, this.#signal);
+    this.#places = places;
+    return this.#place;
+  }
+
+  end(): void {
+    this.#place[Symbol.dispose]();
   }
 }

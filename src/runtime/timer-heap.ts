@@ -29,6 +29,7 @@ export class TimerHeap {
 
   clear(key: string): void {
     this.#due.delete(key);
+    if (this.#due.size === 0) this.clearAll();
   }
 
   clearAll(): void {

@@ -7,7 +7,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   api: [],
   runtime: [],
   host: [],
-  net: [],
+  net: ['runtime'],
   kube: ['api'],
   storage: ['host'],
   agent: ['api', 'kube', 'runtime', 'storage', 'net'],

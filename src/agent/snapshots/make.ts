@@ -72,14 +72,15 @@ const TELL_AFTER_MS = 500;
 
 /** Few transfers at once come into a node, and namespaces take turns. */
 async function waitForSlot(
-  { transferSlots }: SnapshotReconcilerOptions,
-  { metadata }: Snapshot,
+  { transferPlaces }: SnapshotReconcilerOptions,
+  { metadata, spec }: Snapshot,
   { signal, onTransfer }: MakeOptions,
 ): Promise<Disposable> {
   // Who gets it at once has nothing to tell: the status of what fails again and again would go to and fro.
   const late = setTimeout(() => onTransfer({ phase: 'Waiting' }), TELL_AFTER_MS);
   try {
-    return await transferSlots.acquire(metadata.namespace ?? '', signal);
+    const within = spec.volumeRef.name;
+    return await transferPlaces.acquire({ namespace: metadata.namespace ?? '', within }, signal);
   } finally {
     clearTimeout(late);
   }

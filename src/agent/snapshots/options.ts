@@ -5,8 +5,8 @@ import type { EventRecorder } from '../../kube/events.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { AgentMetrics } from '../../net/agent-metrics.ts';
-import type { FairSlots } from '../../net/fair-slots.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Places } from '../../runtime/places.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { StreamLimits } from '../../storage/streams/validate-stream.ts';
 import type { OpenContent } from '../outside-content.ts';
@@ -38,7 +38,7 @@ export interface SnapshotReconcilerOptions {
   readonly hostPressure: () => string | undefined;
   readonly transfer: Pick<TransferPort, 'fetch'>;
   /** How many transfers may come in at once. */
-  readonly transferSlots: Pick<FairSlots, 'acquire'>;
+  readonly transferPlaces: Pick<Places, 'acquire'>;
   /** What streams from outside the node may hold. */
   readonly streamLimits: StreamLimits;
   readonly openContent: OpenContent;

@@ -35,9 +35,9 @@ export function start(options: Partial<ReconcilerOptions> = {}) {
     backoff: createBackoff({ random: () => 0 }),
     onPass: (pass) => passes.push(pass),
     ...options,
-    reconcile: async (key, signal) => {
+    reconcile: async (key, signal, pass) => {
       runs.push({ key, atMs: clock.monotonicMs() });
-      return reconcile(key, signal);
+      return reconcile(key, signal, pass);
     },
   });
   return { clock, reconciler, runs, passes, lines };

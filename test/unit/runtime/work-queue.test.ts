@@ -73,7 +73,7 @@ describe('WorkQueue order', () => {
     await clock.advance(30);
     queue.add('a', 'high');
     await clock.advance(12);
-    expect(queue.take()).toEqual({ key: 'a', queuedMs: 42 });
+    expect(queue.take()).toEqual({ key: 'a', group: '', queuedMs: 42 });
   });
 });
 
