@@ -6,18 +6,31 @@ import { snapshotsIn } from './snapshots/relations.ts';
 
 const MAX_NAMED = 10;
 
-/** Objects that live in a volume, in words, the first ten of each kind; empty without any. */
-export type DependentsIn = (volume: LoopbackVolume) => readonly string[];
+export interface Dependents {
+  /** In words, the first ten of each kind; empty without any. */
+  readonly named: readonly string[];
+  /** Nobody has to delete any of them any more. */
+  readonly areGoing: boolean;
+}
+
+/** Objects that live in a volume. */
+export type DependentsIn = (volume: LoopbackVolume) => Dependents;
 
 export function dependentsIn(caches: Pick<Caches, 'snapshots' | 'buildCaches' | 'claims'>): DependentsIn {
   return (volume) => {
     const buildCaches = cachesIn(volume, caches.buildCaches);
     const claims = buildCaches.flatMap((cache) => claimsOf(cache, caches.claims));
-    return [
-      ...named('Snapshots', snapshotsIn(volume, caches.snapshots)),
-      ...named('BuildCaches', buildCaches),
-      ...named('BuildCacheClaims', claims),
-    ];
+    const snapshots = snapshotsIn(volume, caches.snapshots);
+    return {
+      named: [
+        ...named('Snapshots', snapshots),
+        ...named('BuildCaches', buildCaches),
+        ...named('BuildCacheClaims', claims),
+      ],
+      areGoing: [...snapshots, ...buildCaches, ...claims].every(
+        ({ metadata }) => metadata.deletionTimestamp !== undefined,
+      ),
+    };
   };
 }
 

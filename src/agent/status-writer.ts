@@ -8,6 +8,8 @@ export interface StatusWriter<T extends KubeObject, Status> {
   freshest(cached: T): T;
   /** The object has this status, as far as it is ours; no request when it has it already. */
   write(object: T, status: Status): Promise<void>;
+  /** As {@link write}, but asked of the server in any case: a status that reads the same may be somebody else's. */
+  writeAnew(object: T, status: Status): Promise<void>;
   forget(key: string): void;
 }
 
@@ -23,16 +25,19 @@ export function createStatusWriter<T extends KubeObject, Status extends object>(
   options: StatusWriterOptions<T, Status>,
 ): StatusWriter<T, Status> {
   const own = createOwnWrites<T>();
+  const writeAnew = async (object: T, status: Status) => {
+    const { name, namespace, uid } = object.metadata;
+    // The uid makes the server refuse the write to a new object of the same name.
+    const draft = { metadata: { name, namespace, uid }, status };
+    own.remember(await options.client.applyStatus(draft, { fieldManager: options.fieldManager }));
+  };
   return {
     freshest: own.freshest,
     async write(object, status) {
       const known = own.freshest(object);
-      if (isDeepStrictEqual(options.ownedPart(known), plain(status))) return;
-      const { name, namespace, uid } = object.metadata;
-      // The uid makes the server refuse the write to a new object of the same name.
-      const draft = { metadata: { name, namespace, uid }, status };
-      own.remember(await options.client.applyStatus(draft, { fieldManager: options.fieldManager }));
+      if (!isDeepStrictEqual(options.ownedPart(known), plain(status))) await writeAnew(object, status);
     },
+    writeAnew,
     forget: own.forget,
   };
 }

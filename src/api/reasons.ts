@@ -63,6 +63,7 @@ export const commonReasons = {
     'Look for processes in D state; often only a restart of the node helps.',
   ),
   InternalError: term('The operator met a case that it does not know.', 'Report it with the log.'),
+  Deleting: term('The object is being deleted.', 'See condition Removed, and Stalled if it is there.'),
 };
 
 /** Why content from somewhere else does not come: the same for every kind that has a spec.source. */

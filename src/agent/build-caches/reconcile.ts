@@ -15,14 +15,15 @@ import {
 } from '../../storage/caches/cache.ts';
 import { removeGenerations } from '../../storage/caches/remove.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { removeObject } from '../pass/removal.ts';
 import { proveOrphan } from '../prove-orphan.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { volumeOf } from '../snapshots/relations.ts';
 import { type Action, decide } from './decide.ts';
-import { finalize } from './finalize.ts';
 import type { BuildCacheReconcilerOptions, Refusal } from './options.ts';
 import { keepFree, keptGenerations } from './prune.ts';
 import { claimsOf } from './relations.ts';
+import { buildCacheRemoval } from './removal.ts';
 import { findSeed } from './seed.ts';
 import { statusOf } from './status.ts';
 import { claimsToName, removeStrays } from './strays.ts';
@@ -37,6 +38,7 @@ const DEFAULT_OWNER = { uid: 0, gid: 0, mode: '0755' };
 export function createBuildCacheReconcile(
   options: BuildCacheReconcilerOptions,
 ): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  const removal = buildCacheRemoval(options);
   return async (key, signal) => {
     const cached = options.caches.get(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -44,7 +46,7 @@ export function createBuildCacheReconcile(
       return settled;
     }
     const cache = options.writer.freshest(cached);
-    if (cache.metadata.deletionTimestamp !== undefined) return await finalize(options, cache, signal);
+    if (cache.metadata.deletionTimestamp !== undefined) return await removeObject(options, removal, cache, signal);
     return await new Pass(options, cache, signal).run();
   };
 }

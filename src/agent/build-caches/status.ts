@@ -1,10 +1,10 @@
 import type { BuildCache, BuildCacheStatus } from '../../api/build-cache.ts';
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
-import { type Condition, formatTime } from '../../api/conditions.ts';
+import { formatTime } from '../../api/conditions.ts';
 import { ownedByAgent } from '../../api/ownership.ts';
 import type { BuildCacheConditionType, BuildCacheReason } from '../../api/reasons-build-cache.ts';
 import { type CacheObservation, currentGeneration, type Generation } from '../../storage/caches/cache.ts';
-import { conditionsOf, progressVerdicts, type Verdict, type Verdicts } from '../verdicts.ts';
+import { conditionsOf, progressVerdicts, type Verdict } from '../verdicts.ts';
 import type { Refusal } from './options.ts';
 import { isActive } from './relations.ts';
 import type { Uncounted } from './tally.ts';
@@ -80,20 +80,4 @@ function readyOf(seen: CacheObservation | undefined, refusal: Refusal | undefine
   const current = seen === undefined ? undefined : currentGeneration(seen);
   if (current === undefined) return ['False', 'Creating', 'the first generation is being made'];
   return ['True', 'Ready', 'claims get clones'];
-}
-
-/** Status of an object that is being deleted. */
-export function removalStatusOf(
-  cache: BuildCache,
-  [status, reason, message]: Verdict<BuildCacheReason>,
-  now: Date,
-): BuildCacheStatus {
-  const previous = ownedByAgent(cache.status);
-  const verdicts: Verdicts<BuildCacheConditionType, BuildCacheReason> = [
-    ['Ready', 'as before'],
-    ['Removed', [status, reason, message]],
-  ];
-  const generation = cache.metadata.generation;
-  const conditions: Condition[] = conditionsOf(verdicts, { previous: previous.conditions, generation, now });
-  return { ...previous, observedGeneration: generation, conditions };
 }

@@ -4,6 +4,7 @@ import { StorageError } from '../../storage/errors.ts';
 import { claimUidAt } from '../../storage/layout.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
+import { isGoing } from '../pass/in-volume.ts';
 import { referenceKey, volumeOf } from '../snapshots/relations.ts';
 
 /** Runs `work` on the tree of the volume that the claim's cache is in. Throws `not-ready` with a reason if there is none. */
@@ -48,7 +49,7 @@ async function findVolume(
   throw new StorageError('not-ready', message, { reason: 'VolumeNotReady' });
 }
 
-/** The volume goes, and with it all that is in it. */
-export function isGoing({ metadata, spec }: LoopbackVolume): boolean {
-  return metadata.deletionTimestamp !== undefined && spec.deletionPolicy === 'Delete';
+/** What {@link withClaimTree} throws when the clone is in no volume of this node. */
+export function isNowhere(error: unknown): boolean {
+  return error instanceof StorageError && error.reason === 'CacheNotFound';
 }

@@ -7,13 +7,14 @@ import { observeClaim, removeClone } from '../../storage/caches/claim.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { nameOf } from '../build-caches/status.ts';
+import { removeObject } from '../pass/removal.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { ensureClone } from './clone.ts';
 import { type Action, decide, isNew, type Refusal } from './decide.ts';
-import { finalize } from './finalize.ts';
 import type { Release } from './judge-release.ts';
 import { withClaimTree } from './place.ts';
 import { release } from './release.ts';
+import { claimRemoval } from './removal.ts';
 import { type Report, statusOf } from './status.ts';
 import { refuseUsed, tellRelease } from './tell.ts';
 
@@ -23,6 +24,7 @@ const MAX_STEPS = 4;
 export function createClaimReconcile(
   options: ClaimReconcilerOptions,
 ): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  const removal = claimRemoval(options);
   return async (key, signal) => {
     const cached = options.claims.get(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -30,7 +32,7 @@ export function createClaimReconcile(
       return settled;
     }
     const claim = options.writer.freshest(cached);
-    if (claim.metadata.deletionTimestamp !== undefined) return await finalize(options, claim, signal);
+    if (claim.metadata.deletionTimestamp !== undefined) return await removeObject(options, removal, claim, signal);
     return await new Pass(options, claim, signal).run();
   };
 }

@@ -15,13 +15,11 @@ export interface Report {
   readonly refusal: Refusal | undefined;
   /** What has become of it just now; undefined: nothing new. */
   readonly release: Release | undefined;
-  /** The deletion of the object: whether it is done, and why not. */
-  readonly removal?: Verdict<BuildCacheClaimReason>;
   readonly now: Date;
 }
 
 export function statusOf(report: Report): BuildCacheClaimStatus {
-  const { claim, seen, refusal, release, removal, now } = report;
+  const { claim, seen, refusal, release, now } = report;
   const { path, mount, ...previous } = ownedByAgent(claim.status);
   const outcome =
     release === undefined
@@ -40,11 +38,10 @@ export function statusOf(report: Report): BuildCacheClaimStatus {
     observedGeneration: claim.metadata.generation,
     conditions: conditionsOf<BuildCacheClaimConditionType, BuildCacheClaimReason>(
       [
-        ['Ready', removal === undefined ? readyOf(report) : 'as before'],
+        ['Ready', readyOf(report)],
         ['Released', release === undefined ? 'as before' : ['True', release.reason, release.message]],
         ['InUse', refusal?.reason === 'InUse' ? ['True', 'InUse', refusal.message] : undefined],
-        ['Removed', removal],
-        ...progressVerdicts(removal === undefined ? refusal : undefined),
+        ...progressVerdicts(refusal),
       ],
       { previous: previous.conditions, generation: claim.metadata.generation, now },
     ),

@@ -11,15 +11,16 @@ import { commitSnapshot } from '../../storage/snapshots/commit.ts';
 import { removeStaged } from '../../storage/snapshots/receive.ts';
 import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { removeObject } from '../pass/removal.ts';
 import { createProgressWriter } from '../progress-writer.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { timeOperation } from '../time-operation.ts';
 import { decide, type Refusal } from './decide.ts';
 import { type Exports, ensureExports } from './exports.ts';
-import { finalize } from './finalize.ts';
 import { type Made, makeSnapshot } from './make.ts';
 import type { SnapshotReconcilerOptions, Transfer } from './options.ts';
 import { childrenOf, sourceKey, volumeOf } from './relations.ts';
+import { snapshotRemoval } from './removal.ts';
 import { type Report, type Seen, statusOf } from './status.ts';
 
 /** More steps than the longest way (clean, make, commit) means that two of them undo each other. */
@@ -29,6 +30,7 @@ const MAX_STEPS = 6;
 export function createSnapshotReconcile(
   options: SnapshotReconcilerOptions,
 ): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  const removal = snapshotRemoval(options);
   return async (key, signal) => {
     const cached = options.snapshots.get(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -36,7 +38,8 @@ export function createSnapshotReconcile(
       return settled;
     }
     const snapshot = options.writer.freshest(cached);
-    if (snapshot.metadata.deletionTimestamp !== undefined) return await finalize(options, snapshot, signal);
+    if (snapshot.metadata.deletionTimestamp !== undefined)
+      return await removeObject(options, removal, snapshot, signal);
     return await new Pass(options, snapshot, signal).run();
   };
 }

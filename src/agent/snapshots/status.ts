@@ -148,28 +148,6 @@ function exportedOf({ snapshot, exports, exportRefusal }: Report): SnapshotVerdi
   return ['False', 'Exporting', 'streams are written once the Snapshot is committed'];
 }
 
-/** Status of an object that is being deleted. */
-export function removalStatusOf(
-  snapshot: Snapshot,
-  [status, reason, message]: SnapshotVerdict,
-  children: readonly Snapshot[],
-  now: Date,
-): SnapshotStatus {
-  const { generation } = snapshot.metadata;
-  const previous = ownedByAgent(snapshot.status);
-  const verdicts: Verdicts<SnapshotConditionType, SnapshotReason> = [
-    ['Ready', 'as before'],
-    ['Committed', 'as before'],
-    ['NestedSubvolumes', 'as before'],
-    ['Exported', 'as before'],
-    ['Removed', [status, reason, message]],
-    ['HasChildren', reason === 'HasChildren' ? ['True', 'HasChildren', namesOf(children)] : undefined],
-    ['InUse', reason === 'InUse' ? ['True', 'InUse', message] : undefined],
-  ];
-  const conditions = conditionsOf(verdicts, { previous: previous.conditions, generation, now });
-  return { ...previous, observedGeneration: generation, childCount: children.length, conditions };
-}
-
 export function namesOf(snapshots: readonly Snapshot[]): string {
   const names = snapshots.slice(0, MAX_NAMED).map(({ metadata }) => metadata.name);
   const rest = snapshots.length - names.length;

@@ -8,13 +8,14 @@ import { type Outcome, settled } from '../../runtime/outcome.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
+import { removeObject } from '../pass/removal.ts';
 import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply } from './apply.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
-import { finalize } from './finalize.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { createImportProgress, createProgress } from './progress.ts';
 import type { Refused, RefusedShrink } from './refused.ts';
+import { volumeRemoval } from './removal.ts';
 import type { Import, Report } from './report.ts';
 import { statusOf } from './status.ts';
 import { type Wish, wishOf } from './wish.ts';
@@ -35,9 +36,8 @@ export function createVolumeReconcile(
     }
     const volume = options.writer.freshest(cached);
     if (volume.metadata.deletionTimestamp === undefined) return await new Pass(options, refused, volume, signal).run();
-    refused.shrinks.delete(volume.metadata.uid);
-    refused.fills.delete(volume.metadata.uid);
-    return await finalize(options, volume, signal);
+    for (const remembered of [refused.shrinks, refused.fills]) remembered.delete(volume.metadata.uid);
+    return await removeObject(options, volumeRemoval(options), volume, signal);
   };
 }
 

@@ -1,7 +1,6 @@
-import { findCondition, formatTime, setCondition } from '../../api/conditions.ts';
-import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import { findCondition, formatTime } from '../../api/conditions.ts';
+import type { LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
 import { ownedByAgent } from '../../api/ownership.ts';
-import type { LoopbackVolumeReason } from '../../api/reasons.ts';
 import type { VolumeRecord } from '../../storage/records.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
 import { compressionOf } from '../../storage/volumes/mount-options.ts';
@@ -97,32 +96,4 @@ function defined<T extends object>(fields: T): { [K in keyof T]: NonNullable<T[K
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]: NonNullable<T[K]>;
   };
-}
-
-type Removal = readonly [removed: 'True' | 'False', reason: LoopbackVolumeReason, message: string];
-
-/** What a deleted object's status says: whether anything is left on the node. Pure. */
-export function removalStatusOf(volume: LoopbackVolume, removed: Removal, now: Date): LoopbackVolumeStatus {
-  const previous = ownedByAgent(volume.status);
-  const [status, reason, message] = removed;
-  const observedGeneration = volume.metadata.generation ?? 0;
-  const kept = (previous.conditions ?? []).filter(({ type }) => type === 'CapacityPressure' || type === 'Damaged');
-  const updates = [
-    { type: 'Ready', status: 'False', reason, message, observedGeneration },
-    { type: 'Removed', status, reason, message, observedGeneration },
-  ] as const;
-  const conditions = updates.flatMap((update) =>
-    setCondition(
-      (previous.conditions ?? []).filter(({ type }) => type === update.type),
-      update,
-      now,
-    ),
-  );
-  return { ...figuresLeft(previous, removed), observedGeneration, conditions: [...conditions, ...kept] };
-}
-
-function figuresLeft(previous: LoopbackVolumeStatus, [status, reason]: Removal): LoopbackVolumeStatus {
-  if (status === 'False') return withoutConditions(previous);
-  const { filesystemUUID, sizeBytes, hostBytes, imagePath } = previous;
-  return reason === 'Retained' ? defined({ filesystemUUID, sizeBytes, hostBytes, imagePath }) : {};
 }

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Report, removalStatusOf, statusOf } from '../../../src/agent/build-caches/status.ts';
+import { type Report, statusOf } from '../../../src/agent/build-caches/status.ts';
 import { createTally } from '../../../src/agent/build-caches/tally.ts';
-import { findCondition } from '../../../src/api/conditions.ts';
 import { cacheOf, claimOf } from '../../builders/build-caches.ts';
 import { cacheSeenOf, generationOf } from '../../builders/cache-observations.ts';
 import { condition, T0 } from '../../builders/objects.ts';
@@ -88,16 +87,6 @@ describe('statusOf: conditions of a BuildCache', () => {
     ],
   ];
   it.each(rows)('%s', (_, parts, conditions) => expect(conditionsIn(parts)).toEqual(conditions));
-
-  it('leaves Scheduled to the controller, and Ready as it was while it is deleted', () => {
-    const conditions = [condition('Scheduled', 'True'), condition('Ready', 'True', { reason: 'Ready' })];
-    const status = removalStatusOf(cacheOf({ status: { conditions } }), ['False', 'HasDependents', 'job-1'], NOW);
-    expect(status.conditions?.map(({ type, reason }) => [type, reason])).toEqual([
-      ['Ready', 'Ready'],
-      ['Removed', 'HasDependents'],
-    ]);
-    expect(findCondition(status.conditions, 'Ready')?.lastTransitionTime).toBe(T0);
-  });
 });
 
 describe('createTally', () => {

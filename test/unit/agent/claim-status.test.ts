@@ -76,12 +76,6 @@ describe('statusOf: conditions of a BuildCacheClaim', () => {
       { claim: judged, refusal: inUse },
       [...over, 'InUse=True InUse', 'Reconciling=True InUse'],
     ],
-    ['deleted', { claim: judged, removal: ['True', 'Removed', ''] }, [...over, 'Removed=True Removed']],
-    [
-      'deleted, still mounted',
-      { claim: judged, refusal: inUse, removal: ['False', 'InUse', 'pods'] },
-      [...over, 'InUse=True InUse', 'Removed=False InUse'],
-    ],
   ];
   it.each(rows)('%s', (_, report, conditions) => expect(conditionsIn(report)).toEqual(conditions));
 });

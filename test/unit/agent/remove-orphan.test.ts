@@ -265,6 +265,7 @@ describe('createNodeReconcile', () => {
       writer: {
         freshest: (node) => node,
         write: async (_, status) => void written.push(status),
+        writeAnew: async (_, status) => void written.push(status),
         forget: () => undefined,
       },
       clock: new ManualClock(),

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Refusal } from '../../../src/agent/snapshots/decide.ts';
-import { type Report, removalStatusOf, statusOf } from '../../../src/agent/snapshots/status.ts';
+import { type Report, statusOf } from '../../../src/agent/snapshots/status.ts';
 import { findCondition } from '../../../src/api/conditions.ts';
 import { MAX_ANCESTORS } from '../../../src/api/snapshot-status.ts';
-import { condition, scheduled, T0 } from '../../builders/objects.ts';
+import { condition, scheduled } from '../../builders/objects.ts';
 import { childOf, seenOf, snapshotOf, snapshotReport, subvolumeOf } from '../../builders/snapshots.ts';
 
 const writable = subvolumeOf('rw');
@@ -123,43 +123,5 @@ describe('statusOf: conditions of a Snapshot', () => {
     const first = statusOf(report);
     const later = new Date('2027-01-01T00:00:00Z');
     expect(statusOf({ ...report, snapshot: snapshotOf({ status: first }), now: later })).toEqual(first);
-  });
-});
-
-describe('removalStatusOf: a Snapshot that goes', () => {
-  const snapshot = snapshotOf({
-    status: {
-      uuid: 'uuid-ro',
-      conditions: [condition('Ready', 'True'), condition('Stalled', 'True'), condition('InUse', 'True')],
-    },
-  });
-  const now = new Date('2026-01-02T00:00:00Z');
-
-  it('D12 removalStatusOf: HasChildren is a condition of its own, what was before is over', () => {
-    const children = many(1);
-    const { conditions, uuid, childCount } = removalStatusOf(
-      snapshot,
-      ['False', 'HasChildren', 'waits'],
-      children,
-      now,
-    );
-    expect([uuid, childCount]).toEqual(['uuid-ro', 1]);
-    expect(conditions?.map(({ type, status, reason }) => `${type} ${status} ${reason}`)).toEqual([
-      'Ready True Because',
-      'Removed False HasChildren',
-      'HasChildren True HasChildren',
-    ]);
-  });
-
-  it('removalStatusOf: a condition that says the same keeps the time of its last change', () => {
-    const first = removalStatusOf(snapshot, ['False', 'InUse', 'it is mounted'], [], now);
-    const again = removalStatusOf(
-      snapshotOf({ status: first }),
-      ['False', 'InUse', 'it is mounted'],
-      [],
-      new Date('2027-01-01T00:00:00Z'),
-    );
-    expect(again).toEqual(first);
-    expect(findCondition(again.conditions, 'InUse')?.lastTransitionTime).toBe(T0);
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Report } from '../../../src/agent/volumes/report.ts';
-import { isUsageWorthWriting, removalStatusOf, statusOf } from '../../../src/agent/volumes/status.ts';
+import { isUsageWorthWriting, statusOf } from '../../../src/agent/volumes/status.ts';
 import { findCondition } from '../../../src/api/conditions.ts';
 import type { LoopbackVolumeStatus } from '../../../src/api/loopback-volume.ts';
-import { condition, scheduled } from '../../builders/objects.ts';
+import { scheduled } from '../../builders/objects.ts';
 import {
   downSeen,
   FILESYSTEM_UUID,
@@ -178,49 +178,5 @@ describe('usage is written in steps', () => {
   it('statusOf: one figure that moved brings the others along', () => {
     const usage = usageWith({ usedBytes: 200 * MIB, freeBytes: GIB - 201 * MIB });
     expect(again(reportWith({ usage }), written)).toMatchObject({ usedBytes: 200 * MIB, freeBytes: GIB - 201 * MIB });
-  });
-});
-
-describe('removalStatusOf', () => {
-  const now = new Date('2026-06-01T00:00:00Z');
-  const previous = volumeWith({
-    ...statusOf(reportWith({ failure })),
-    conditions: [...(statusOf(reportWith({ failure })).conditions ?? []), scheduled(3)],
-  });
-
-  it('C13 a volume that is gone leaves no figures behind', () => {
-    const status = removalStatusOf(previous, ['True', 'Removed', 'nothing is left'], now);
-    expect(status).toEqual({
-      observedGeneration: 3,
-      conditions: [
-        condition('Ready', 'False', {
-          reason: 'Removed',
-          message: 'nothing is left',
-          observedGeneration: 3,
-          lastTransitionTime: '2026-06-01T00:00:00Z',
-        }),
-        condition('Removed', 'True', {
-          reason: 'Removed',
-          message: 'nothing is left',
-          observedGeneration: 3,
-          lastTransitionTime: '2026-06-01T00:00:00Z',
-        }),
-        expect.objectContaining({ type: 'CapacityPressure' }),
-      ],
-    });
-  });
-
-  it('a volume that is kept says where, and no longer that it is mounted', () => {
-    const status = removalStatusOf(previous, ['True', 'Retained', 'kept'], now);
-    expect(status).toMatchObject({ filesystemUUID: FILESYSTEM_UUID, imagePath: expect.any(String), sizeBytes: GIB });
-    expect(status).not.toHaveProperty('mountPath');
-    expect(status).not.toHaveProperty('loopDevice');
-  });
-
-  it('C23 a deletion that waits keeps the figures and changes nothing the second time', () => {
-    const removal = ['False', 'HasDependents', 'delete first: pods ns/a'] as const;
-    const first = removalStatusOf(previous, removal, now);
-    expect(first.mountPath).toBe(`/root/volumes/${UID}`);
-    expect(removalStatusOf(volumeWith(first), removal, new Date())).toEqual(first);
   });
 });
