@@ -83,7 +83,7 @@ const agentSettings = {
     '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     'PATH of the commands that the agent runs (btrfs, losetup, mount …).',
   ),
-  concurrency: setting(count(256), '8', 'Volumes worked on at once.'),
+  concurrency: setting(count(256), '8', 'Volumes worked on at once, and as many long pieces of work beside them.'),
   sectorSize: setting(sectorBytes, '4096', 'Logical sector size of loop devices in bytes, best effort.'),
   directIO: setting(flag, 'On', 'Direct I/O of loop devices, best effort: nothing is cached twice.'),
   overcommitRatio: setting(

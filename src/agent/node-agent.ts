@@ -23,6 +23,7 @@ import { nameOf, nodeMetricsSource } from './metrics-source.ts';
 import { createFirstList, type FirstList } from './node/first-list.ts';
 import { createOrphanWatch } from './node/orphans.ts';
 import { startOrphanReconciler } from './orphan-reconciler.ts';
+import { createLongPlaces } from './passes.ts';
 import {
   type ReconcilerParts,
   startNodeReconciler,
@@ -82,6 +83,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     host,
     transfer,
     events,
+    longPlaces: createLongPlaces(config.concurrency),
     orphans: createOrphanWatch({
       storage,
       caches,

@@ -13,7 +13,7 @@ import type { AgentMetrics } from '../net/agent-metrics.ts';
 import type { CacheMetrics } from '../net/cache-metrics.ts';
 import type { Metrics } from '../net/metrics.ts';
 import { systemClock } from '../runtime/clock.ts';
-import { createPlaces } from '../runtime/places.ts';
+import type { Places } from '../runtime/places.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import type { Storage } from '../storage/context.ts';
 import { type Platform, readPlatform } from '../storage/platform.ts';
@@ -47,6 +47,7 @@ export interface ReconcilerParts {
   readonly transfer: TransferPort;
   readonly events: EventRecorder;
   readonly orphans: OrphanWatch;
+  readonly longPlaces: Places;
   readonly onUsage: VolumeReconcilerOptions['onUsage'];
 }
 
@@ -78,7 +79,7 @@ export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
     namespaces: createResourceClient(transport, namespaceType),
     hostPressure: () => parts.host.pressure,
     transfer: parts.transfer,
-    transferPlaces: createPlaces({ limit: config.transferConcurrency }),
+    longPlaces: parts.longPlaces,
     streamLimits: streamLimitsOf(config),
     openContent: createOpenContent({ storage, config }),
   });
@@ -127,6 +128,7 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
     podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
     content: contentOptionsOf(parts),
     namespaces: createResourceClient(transport, namespaceType),
+    longPlaces: parts.longPlaces,
     onUsage,
   });
   const hooks = metrics.reconcilerHooks('loopbackvolume');

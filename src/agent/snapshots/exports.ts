@@ -1,5 +1,6 @@
 import { snapshotReasons } from '../../api/reasons-snapshot.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
+import type { Place } from '../../runtime/places.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { type ExportOwner, removeExports, sizeOfExport, writeExport } from '../../storage/exports.ts';
 import { treeLayout } from '../../storage/layout.ts';
@@ -17,20 +18,22 @@ export interface Exports {
   readonly written: readonly Written[];
   /** Why the others are not; undefined if there are none. */
   readonly refusal: Refusal | undefined;
+  /** There are some to be written, which may take long. */
+  readonly isDue?: boolean;
 }
 
 /** Streams have a suffix of their own, so that none takes the name of something else. */
 const fileNameOf = ({ name }: { readonly name: string }) => `${name}.btrfs`;
 
 /**
- * The streams that spec asks for are under exports/, and no others. One that the status has, and that is there with its size, is not
- * written again. One that fails does not hold up the next.
+ * The streams that spec asks for are under exports/, and no others; without a place for long work none is written. One that the
+ * status has, and that is there with its size, is not written again. One that fails does not hold up the next.
  */
 export async function ensureExports(
   options: SnapshotReconcilerOptions,
   snapshot: Snapshot,
   tree: Tree,
-  signal: AbortSignal,
+  { signal, place }: { readonly signal: AbortSignal; readonly place: Place | undefined },
 ): Promise<Exports> {
   const wanted = snapshot.spec.exports ?? [];
   const before = snapshot.status.exports ?? [];
@@ -39,15 +42,18 @@ export async function ensureExports(
   await removeExports(options.storage, owner, wanted.map(fileNameOf));
   const written: Written[] = [];
   let refusal: Refusal | undefined;
+  let isDue = false;
   for (const each of wanted) {
     try {
-      written.push(await ensureExport(options, { snapshot, tree, owner, signal }, each, before));
+      const done = await ensureExport(options, { snapshot, tree, owner, signal, place }, each, before);
+      if (done === 'due') isDue = true;
+      else written.push(done);
     } catch (error) {
       if (signal.aborted || !(error instanceof StorageError)) throw error;
       refusal ??= refusalOf(error, snapshotReasons);
     }
   }
-  return { written, refusal };
+  return { written, refusal, isDue };
 }
 
 interface ExportContext {
@@ -55,6 +61,7 @@ interface ExportContext {
   readonly tree: Tree;
   readonly owner: ExportOwner;
   readonly signal: AbortSignal;
+  readonly place: Place | undefined;
 }
 
 async function ensureExport(
@@ -62,8 +69,8 @@ async function ensureExport(
   context: ExportContext,
   wanted: Wanted,
   before: readonly Written[],
-): Promise<Written> {
-  const { snapshot, tree, owner, signal } = context;
+): Promise<Written | 'due'> {
+  const { snapshot, tree, owner, signal, place } = context;
   const { storage, events } = options;
   const subvolumes = await tree.list();
   const subvolume = subvolumes.get(treeLayout.committedPath(snapshot.metadata.uid));
@@ -81,8 +88,9 @@ async function ensureExport(
       reason: 'HostPressure',
     });
   }
+  if (place === undefined) return 'due';
   const running = startSend(storage, tree, { subvolume, ancestor: parent }, signal);
-  const { path, bytes, sha256 } = await writeExport(storage, owner, fileName, running, () => undefined);
+  const { path, bytes, sha256 } = await writeExport(storage, owner, fileName, running, place.moved);
   events.record(snapshot, 'Normal', 'Exported', 'Export', `wrote ${fileName}, ${bytes} bytes`);
   return { name: wanted.name, file: path, bytes, sha256, ...(parent === undefined ? {} : { parentUUID: parent.uuid }) };
 }

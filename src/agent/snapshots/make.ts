@@ -7,7 +7,7 @@ import { proveOrphan } from '../prove-orphan.ts';
 import { timeOperation } from '../time-operation.ts';
 import { makeFromStream } from './make-from-stream.ts';
 import type { MakeOptions, SnapshotReconcilerOptions } from './options.ts';
-import { findSource, type Source } from './source.ts';
+import type { Source } from './source.ts';
 import { transferLocally } from './transfer.ts';
 import { transferFromNode } from './transfer-from-node.ts';
 
@@ -20,14 +20,19 @@ export interface Made {
   readonly text: string;
 }
 
+/** True for what comes from elsewhere, however long that takes. */
+export function isLong({ kind }: Source): boolean {
+  return kind === 'elsewhere' || kind === 'stream';
+}
+
 /** The Snapshot is made from its source. Throws `not-ready` with a reason while the source is not there. */
 export async function makeSnapshot(
   options: SnapshotReconcilerOptions,
   snapshot: Snapshot,
+  source: Source,
   tree: Tree,
   make: MakeOptions,
 ): Promise<Made> {
-  const source = await findSource(options, snapshot, tree, make.signal);
   const { signal } = make;
   const { clock, onOperation } = options;
   const timed = <T>(operation: string, run: () => Promise<T>) =>
@@ -36,7 +41,6 @@ export async function makeSnapshot(
     case 'here':
       return await timed('snapshot', () => makeHere(snapshot, tree, source));
     case 'elsewhere': {
-      using _slot = await waitForSlot(options, snapshot, make);
       const isLocal = source.parent.status.nodeName === options.nodeName;
       const transfer = isLocal ? transferLocally : transferFromNode;
       const how = await timed('transfer', () => transfer(options, snapshot, source.parent, tree, make));
@@ -44,7 +48,6 @@ export async function makeSnapshot(
       return { parent: source.parent, nested: false, transfer: how, text };
     }
     case 'stream': {
-      using _slot = await waitForSlot(options, snapshot, make);
       const how = await timed('receive', () => makeFromStream(options, snapshot, source.stream, tree, make));
       const text = `received from a stream, ${how.incrementalFrom === undefined ? 'a full one' : 'an incremental one'}`;
       return { parent: undefined, nested: false, transfer: how, text };
@@ -65,24 +68,6 @@ export async function makeSnapshot(
       throw new StorageError('not-ready', source.message, { reason: source.reason });
     default:
       return source satisfies never;
-  }
-}
-
-const TELL_AFTER_MS = 500;
-
-/** Few transfers at once come into a node, and namespaces take turns. */
-async function waitForSlot(
-  { transferPlaces }: SnapshotReconcilerOptions,
-  { metadata, spec }: Snapshot,
-  { signal, onTransfer }: MakeOptions,
-): Promise<Disposable> {
-  // Who gets it at once has nothing to tell: the status of what fails again and again would go to and fro.
-  const late = setTimeout(() => onTransfer({ phase: 'Waiting' }), TELL_AFTER_MS);
-  try {
-    const within = spec.volumeRef.name;
-    return await transferPlaces.acquire({ namespace: metadata.namespace ?? '', within }, signal);
-  } finally {
-    clearTimeout(late);
   }
 }
 

@@ -37,8 +37,8 @@ export interface SnapshotReconcilerOptions {
   /** Why nothing large may be written on the node now; undefined if it may. */
   readonly hostPressure: () => string | undefined;
   readonly transfer: Pick<TransferPort, 'fetch'>;
-  /** How many transfers may come in at once. */
-  readonly transferPlaces: Pick<Places, 'acquire'>;
+  /** For what comes in and for exports, which may take hours. */
+  readonly longPlaces: Places;
   /** What streams from outside the node may hold. */
   readonly streamLimits: StreamLimits;
   readonly openContent: OpenContent;

@@ -1,37 +1,39 @@
-import { formatTime } from '../../api/conditions.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { snapshotReasons } from '../../api/reasons-snapshot.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
+import type { Place } from '../../runtime/places.ts';
+import type { ReconcilerOptions, RunningPass } from '../../runtime/reconciler.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { commitSnapshot } from '../../storage/snapshots/commit.ts';
 import { removeStaged } from '../../storage/snapshots/receive.ts';
 import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
+import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
-import { createProgressWriter } from '../progress-writer.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { timeOperation } from '../time-operation.ts';
 import { decide, type Refusal } from './decide.ts';
 import { type Exports, ensureExports } from './exports.ts';
-import { type Made, makeSnapshot } from './make.ts';
+import { isLong, type Made, makeSnapshot } from './make.ts';
 import type { SnapshotReconcilerOptions, Transfer } from './options.ts';
+import { createTransferProgress } from './progress.ts';
 import { childrenOf, sourceKey, volumeOf } from './relations.ts';
 import { snapshotRemoval } from './removal.ts';
+import { findSource } from './source.ts';
 import { type Report, type Seen, statusOf } from './status.ts';
 
 /** More steps than the longest way (clean, make, commit) means that two of them undo each other. */
 const MAX_STEPS = 6;
 
 /** A Snapshot on this node follows its object: make it, commit it, report, and remove it when the object goes. */
-export function createSnapshotReconcile(
-  options: SnapshotReconcilerOptions,
-): (key: string, signal: AbortSignal) => Promise<Outcome> {
+export function createSnapshotReconcile(options: SnapshotReconcilerOptions): ReconcilerOptions['reconcile'] {
   const removal = snapshotRemoval(options);
-  return async (key, signal) => {
+  return async (key, signal, pass) => {
     const cached = options.snapshots.get(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
       options.writer.forget(key);
@@ -40,30 +42,48 @@ export function createSnapshotReconcile(
     const snapshot = options.writer.freshest(cached);
     if (snapshot.metadata.deletionTimestamp !== undefined)
       return await removeObject(options, removal, snapshot, signal);
-    return await new Pass(options, snapshot, signal).run();
+    return await new Pass(options, snapshot, signal, pass).run();
   };
+}
+
+/** What has to wait for a place. */
+type LongWork = 'make' | 'export';
+
+function isLongWork(result: Refusal | LongWork | undefined): result is LongWork {
+  return typeof result === 'string';
 }
 
 class Pass {
   readonly #options: SnapshotReconcilerOptions;
-  readonly #snapshot: Snapshot;
+  #snapshot: Snapshot;
   readonly #signal: AbortSignal;
+  readonly #pass: RunningPass;
   readonly #uid: string;
+  /** For long work, once it was waited for. */
+  #place: Place | undefined;
   #made: Made | undefined;
   #seen: Seen | undefined;
   #exports: Exports | undefined;
   #step = '';
 
-  constructor(options: SnapshotReconcilerOptions, snapshot: Snapshot, signal: AbortSignal) {
+  constructor(options: SnapshotReconcilerOptions, snapshot: Snapshot, signal: AbortSignal, pass: RunningPass) {
     this.#options = options;
     this.#snapshot = snapshot;
     this.#signal = signal;
+    this.#pass = pass;
     this.#uid = snapshot.metadata.uid;
   }
 
   async run(): Promise<Outcome> {
     try {
-      const refusal = await this.#options.storage.withTree(this.#volume().metadata.uid, (tree) => this.#advance(tree));
+      let result = await this.#inTree();
+      if (isLongWork(result)) {
+        // Outside of the tree: who waits for a place must not keep it from being unmounted.
+        await this.#waitForPlace(result);
+        result = await this.#inTree();
+      }
+      if (isLongWork(result)) throw new Error(`${keyOf(this.#snapshot)} has a place and asks for another`);
+      const refusal = result;
       await this.#write(refusal);
       const trouble = refusal ?? this.#exports?.refusal;
       if (trouble !== undefined) return outcomeOf(trouble);
@@ -78,24 +98,49 @@ class Pass {
     }
   }
 
+  #inTree(): Promise<Refusal | LongWork | undefined> {
+    return this.#options.storage.withTree(this.#volume().metadata.uid, (tree) => this.#advance(tree));
+  }
+
+  /** What is being made is wanted as long as the Snapshot is, and exports as long as they are the same. */
+  async #waitForPlace(work: LongWork): Promise<void> {
+    const { longPlaces, snapshots, writer } = this.#options;
+    const { namespace = '' } = this.#snapshot.metadata;
+    const served = work === 'make' ? undefined : this.#snapshot.spec.exports;
+    const now = () => snapshots.get(keyOf(this.#snapshot));
+    const isWanted = () => {
+      const snapshot = now();
+      if (snapshot?.metadata.uid !== this.#uid || snapshot.metadata.deletionTimestamp !== undefined) return false;
+      return work === 'make' || isDeepStrictEqual(snapshot.spec.exports, served);
+    };
+    const tell = () => this.#writeTransfer({ phase: 'Waiting' });
+    using _late = onceLate(() => void (work === 'make' && tell().catch(() => undefined)));
+    const within = this.#volume().metadata.uid;
+    this.#place = await this.#pass.moveTo(longPlaces, { namespace, within }, isWanted);
+    this.#snapshot = writer.freshest(now() ?? this.#snapshot);
+  }
+
   #volume(): LoopbackVolume {
     return volumeOf(this.#options.volumes, this.#snapshot);
   }
 
   /** Steps until there is nothing to do; what is in the way is returned. */
-  async #advance(tree: Tree): Promise<Refusal | undefined> {
+  async #advance(tree: Tree): Promise<Refusal | LongWork | undefined> {
     for (let step = 0; step < MAX_STEPS; step++) {
       this.#seen = { ...(await observeSnapshot(tree, this.#uid)), tree };
       const action = decide(this.#snapshot, this.#seen);
       switch (action.kind) {
         case 'rest':
           await this.#makeDurable(tree);
-          this.#exports = await ensureExports(this.#options, this.#snapshot, tree, this.#signal);
-          return undefined;
+          this.#exports = await ensureExports(this.#options, this.#snapshot, tree, {
+            signal: this.#signal,
+            place: this.#place,
+          });
+          return this.#exports.isDue === true ? 'export' : undefined;
         case 'refuse':
           return action.refusal;
         case 'make':
-          await this.#make(tree);
+          if ((await this.#make(tree)) === 'long') return 'make';
           break;
         case 'commit':
           await this.#commit(tree);
@@ -120,39 +165,32 @@ class Pass {
     if (renamed.uuid !== this.#snapshot.status.uuid) await tree.sync();
   }
 
-  async #make(tree: Tree): Promise<void> {
+  async #make(tree: Tree): Promise<'made' | 'long'> {
     if (this.#volume().metadata.deletionTimestamp !== undefined) {
       throw new StorageError('not-ready', 'its volume is being deleted; nothing is made in it any more', {
         reason: 'VolumeNotReady',
       });
     }
-    const { clock } = this.#options;
-    let before: { readonly bytes: number; readonly atMs: number } | undefined;
-    const progress = createProgressWriter<Transfer>(clock, async (transfer) => {
-      const atMs = clock.monotonicMs();
-      const bytes = transfer.bytes ?? 0;
-      const bytesPerSecond =
-        before === undefined ? undefined : Math.round(((bytes - before.bytes) * 1000) / (atMs - before.atMs));
-      before = { bytes, atMs };
-      const updatedAt = formatTime(clock.now());
-      await this.#writeStatus(
-        { reason: 'Transferring', message: 'see status.transfer', mendedBy: 'time' },
-        {
-          ...transfer,
-          updatedAt,
-          ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
-        },
-      );
+    const source = await findSource(this.#options, this.#snapshot, tree, this.#signal);
+    if (isLong(source) && this.#place === undefined) return 'long';
+    const progress = createTransferProgress(this.#options.clock, {
+      write: (transfer) => this.#writeTransfer(transfer),
+      onMoved: () => this.#place?.moved(),
     });
     try {
       const signal = this.#signal;
-      this.#made = await makeSnapshot(this.#options, this.#snapshot, tree, { signal, onTransfer: progress.on });
+      this.#made = await makeSnapshot(this.#options, this.#snapshot, source, tree, { signal, onTransfer: progress.on });
     } finally {
       await progress.end();
     }
     const made = this.#made.adopted ? 'Adopted' : 'Created';
     const reason = this.#made.transfer === undefined ? made : 'Transferred';
     this.#tell(reason, 'Create', this.#made.text);
+    return 'made';
+  }
+
+  async #writeTransfer(transfer: Transfer): Promise<void> {
+    await this.#writeStatus({ reason: 'Transferring', message: 'see status.transfer', mendedBy: 'time' }, transfer);
   }
 
   async #commit(tree: Tree): Promise<void> {

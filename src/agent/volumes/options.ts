@@ -4,6 +4,7 @@ import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { Namespace } from '../../kube/resource-types.ts';
 import type { AgentMetrics } from '../../net/agent-metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Places } from '../../runtime/places.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { Usage } from '../../storage/volumes/glance.ts';
 import type { DependentsIn } from '../dependents.ts';
@@ -26,6 +27,8 @@ export interface VolumeReconcilerOptions {
   readonly podsUsing: PodsUsing;
   readonly content: ContentOptions;
   readonly namespaces: ResourceClient<Namespace>;
+  /** For steps that may take hours. */
+  readonly longPlaces: Places;
   readonly onOperation: AgentMetrics['operationEnded'];
   readonly onUsage: (volume: LoopbackVolume, usage: (Usage & { readonly sizeBytes: number }) | undefined) => void;
 }

@@ -1,63 +1,72 @@
-import { formatTime, isTrue } from '../../api/conditions.ts';
+import { formatTime } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
-import { formatBytes, parseQuantity } from '../../api/quantity.ts';
 import { loopbackVolumeReasons } from '../../api/reasons.ts';
 import { ApiError } from '../../kube/errors.ts';
 import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled } from '../../runtime/outcome.ts';
+import type { Place } from '../../runtime/places.ts';
+import type { ReconcilerOptions, RunningPass } from '../../runtime/reconciler.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
+import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
-import { isAboutUsers, isRetried, outcomeOf, refusalOf } from '../refusal.ts';
+import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply } from './apply.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
+import { enterLong, isLong } from './long.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
-import { createImportProgress, createProgress } from './progress.ts';
-import type { Refused, RefusedShrink } from './refused.ts';
+import { createStepProgress, waitingFor } from './progress.ts';
+import { type Refused, type RefusedShrink, refusedShrinkOf } from './refused.ts';
 import { volumeRemoval } from './removal.ts';
 import type { Import, Report } from './report.ts';
+import { roundingOf } from './rounding.ts';
 import { statusOf } from './status.ts';
+import { namingPods } from './users.ts';
 import { type Wish, wishOf } from './wish.ts';
 
 /** More steps than the longest way (image, bring up, tune, minimize, resize) means that two of them undo each other. */
 const MAX_STEPS = 10;
 
 /** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
-export function createVolumeReconcile(
-  options: VolumeReconcilerOptions,
-): (key: string, signal: AbortSignal) => Promise<Outcome> {
+export function createVolumeReconcile(options: VolumeReconcilerOptions): ReconcilerOptions['reconcile'] {
   const refused: Refused = { shrinks: new Map(), fills: new Map() };
-  return async (key, signal) => {
+  return async (key, signal, pass) => {
     const cached = options.cached(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
       options.writer.forget(key);
       return settled;
     }
     const volume = options.writer.freshest(cached);
-    if (volume.metadata.deletionTimestamp === undefined) return await new Pass(options, refused, volume, signal).run();
+    if (volume.metadata.deletionTimestamp === undefined)
+      return await new Pass(options, refused, volume, signal, pass).run();
     for (const remembered of [refused.shrinks, refused.fills]) remembered.delete(volume.metadata.uid);
     return await removeObject(options, volumeRemoval(options), volume, signal);
   };
 }
 
-/** Less used than at the refusal by this part of the size makes another try worth its work. */
-const FREED_PART = 0.01;
-/** Until a volume that was written to is looked at again, to see whether it is quiet. */
-const BUSY_MS = 15_000;
-
 class Pass {
   readonly #options: VolumeReconcilerOptions;
   readonly #refused: Refused;
-  readonly #volume: LoopbackVolume;
+  #volume: LoopbackVolume;
+  #wish: Wish;
   readonly #signal: AbortSignal;
-  readonly #wish: Wish;
+  readonly #pass: RunningPass;
   readonly #uid: string;
+  /** For long steps, once one was waited for. */
+  #place: Place | undefined;
   #exportRefusal: Refusal | undefined;
   #import: Import | undefined;
 
-  constructor(options: VolumeReconcilerOptions, refused: Refused, volume: LoopbackVolume, signal: AbortSignal) {
+  constructor(
+    options: VolumeReconcilerOptions,
+    refused: Refused,
+    volume: LoopbackVolume,
+    signal: AbortSignal,
+    pass: RunningPass,
+  ) {
     this.#options = options;
+    this.#pass = pass;
     this.#refused = refused;
     this.#volume = volume;
     this.#signal = signal;
@@ -75,6 +84,8 @@ class Pass {
         if (decision.action.kind === 'rest' || this.#exportRefusal !== undefined)
           return await this.#rest(seen, decision);
         if (decision.action.kind === 'refuse') return await this.#refuse(seen, decision.action.refusal);
+        // What was seen before the wait for a place is old.
+        if (isLong(decision.action, seen) && (await this.#waitForPlace(decision.action, seen))) continue;
         await this.#apply(decision, seen);
       }
       throw new Error(`${keyOf(this.#volume)} does not come to rest after ${MAX_STEPS} steps`);
@@ -93,46 +104,49 @@ class Pass {
   }
 
   async #refusedShrink(seen: VolumeObservation): Promise<RefusedShrink | undefined> {
-    const refused = this.#refused.shrinks.get(this.#uid);
-    if (refused === undefined) return undefined;
-    if (refused.reason === 'BusyVolume') {
-      const sinceMs = this.#options.clock.now().getTime() - refused.triedAt.getTime();
-      return sinceMs < BUSY_MS ? refused : undefined;
-    }
-    const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
-    if (usedBytes > refused.usedBytes - FREED_PART * (seen.image?.sizeBytes ?? 0)) return refused;
-    this.#refused.shrinks.delete(this.#uid);
-    return undefined;
+    const usedBytes = async () => (await this.#usage(seen))?.usedBytes ?? 0;
+    const volume = { uid: this.#uid, sizeBytes: seen.image?.sizeBytes ?? 0, usedBytes };
+    return await refusedShrinkOf(this.#refused, volume, this.#options.clock.now());
+  }
+
+  /** The pass has a place for the long step. True if it had to wait for one: then it looks at everything anew. */
+  async #waitForPlace(action: Action, seen: VolumeObservation): Promise<boolean> {
+    const { longPlaces: places, clock, cached, writer } = this.#options;
+    const now = () => cached(keyOf(this.#volume));
+    const isNew = this.#place === undefined;
+    using _late = onceLate(() => void this.#writeProgress(seen, waitingFor(action, clock)).catch(() => undefined));
+    const step = { places, volume: this.#volume, wish: this.#wish, action, now };
+    this.#place = await enterLong(this.#pass, step);
+    this.#volume = writer.freshest(now() ?? this.#volume);
+    this.#wish = wishOf(this.#volume);
+    return isNew;
   }
 
   async #apply({ action }: Decision, seen: VolumeObservation): Promise<void> {
     this.#signal.throwIfAborted();
     const { clock, events } = this.#options;
-    const progress = createProgress(action, clock, (entry) => this.#writeProgress(seen, { progress: entry }));
-    const filling = createImportProgress(clock, (entry) => this.#writeProgress(seen, { import: entry }));
     const tried = this.#refused.shrinks.get(this.#uid);
-    let bytes = 0;
+    const progress = createStepProgress(action, clock, {
+      write: (entry) => this.#writeProgress(seen, entry),
+      onMoved: () => this.#place?.moved(),
+    });
     try {
       const note = await apply(this.#options, this.#volume, this.#wish, action, {
+        ...progress,
         signal: this.#signal,
-        onProgress: progress.on,
         // What can be done beside a writer was done the first time.
         onlyWhenQuiet: tried?.reason === 'BusyVolume' && tried.targetBytes === this.#targetOf(action),
-        onBytes(now) {
-          bytes = now;
-          filling.on(now);
-        },
       });
       this.#refused.shrinks.delete(this.#uid);
       if (action.kind === 'fill') {
         this.#refused.fills.delete(this.#uid);
-        this.#import = { phase: 'Done', bytes, updatedAt: formatTime(clock.now()) };
+        this.#import = { phase: 'Done', bytes: progress.bytes(), updatedAt: formatTime(clock.now()) };
       }
       events.record(this.#volume, 'Normal', note.reason, note.action, note.text);
     } catch (error) {
       await this.#remember(action, seen, error);
     } finally {
-      await Promise.all([progress.end(), filling.end()]);
+      await progress.end();
     }
   }
 
@@ -167,7 +181,8 @@ class Pass {
 
   async #rest(seen: VolumeObservation, { resizeRefusal }: Decision): Promise<Outcome> {
     await this.#write(seen, undefined, resizeRefusal);
-    this.#tellRounding();
+    const note = roundingOf(this.#volume, this.#wish.sizeBytes);
+    if (note !== undefined) this.#options.events.record(this.#volume, 'Normal', 'SizeRounded', 'Create', note);
     const refusal = resizeRefusal ?? this.#exportRefusal;
     return refusal === undefined ? settled : outcomeOf(refusal);
   }
@@ -181,16 +196,10 @@ class Pass {
     // What the API server refuses is no failure of the volume.
     if (this.#signal.aborted || error instanceof ApiError) throw error;
     const seen = await observeVolume(this.#options.storage, this.#uid).catch(() => undefined);
-    const refusal = await this.#namingPods(refusalOf(error, loopbackVolumeReasons));
+    const refusal = await namingPods(this.#options, this.#uid, refusalOf(error, loopbackVolumeReasons));
     await this.#write(seen, refusal);
     if (isRetried(error)) throw error;
     return outcomeOf(refusal);
-  }
-
-  async #namingPods(refusal: Refusal): Promise<Refusal> {
-    if (!isAboutUsers(refusal)) return refusal;
-    const pods = await this.#options.podsUsing(this.#options.storage.layout.volumePath(this.#uid));
-    return pods.length === 0 ? refusal : { ...refusal, message: `${refusal.message}. Pods: ${pods.join(', ')}` };
   }
 
   async #write(
@@ -236,15 +245,5 @@ class Pass {
       filesystemUUID,
       sizeBytes: tree.filesystemSizeBytes,
     });
-  }
-
-  /** A size between two sectors is rounded up: said once, where the spec stays as it is. */
-  #tellRounding(): void {
-    const asked = parseQuantity(this.#volume.spec.size);
-    const { status, metadata } = this.#volume;
-    const told = status.observedGeneration === metadata.generation && isTrue(status.conditions, 'Ready');
-    if (asked === this.#wish.sizeBytes || status.sizeBytes === this.#wish.sizeBytes || told) return;
-    const note = `spec.size ${this.#volume.spec.size} is ${asked} bytes, rounded up to ${this.#wish.sizeBytes} (${formatBytes(this.#wish.sizeBytes)}), a multiple of 4096`;
-    this.#options.events.record(this.#volume, 'Normal', 'SizeRounded', 'Create', note);
   }
 }

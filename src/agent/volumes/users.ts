@@ -2,6 +2,8 @@ import { keyOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { Pod } from '../../kube/resource-types.ts';
 import { coalesced } from '../../storage/coalesce.ts';
+import type { Storage } from '../../storage/context.ts';
+import { isAboutUsers, type Refusal } from '../refusal.ts';
 
 const MAX_NAMED = 10;
 
@@ -24,4 +26,15 @@ export function createPodsUsing(pods: ResourceClient<Pod>, nodeName: string): Po
 
 function isAtOrBelow(path: string, parent: string): boolean {
   return path === parent || path.startsWith(`${parent}/`);
+}
+
+/** A refusal for the sake of who uses the volume names the pods that do. */
+export async function namingPods<R extends Refusal>(
+  { podsUsing, storage }: { readonly podsUsing: PodsUsing; readonly storage: Pick<Storage, 'layout'> },
+  uid: string,
+  refusal: R,
+): Promise<R> {
+  if (!isAboutUsers(refusal)) return refusal;
+  const pods = await podsUsing(storage.layout.volumePath(uid));
+  return pods.length === 0 ? refusal : { ...refusal, message: `${refusal.message}. Pods: ${pods.join(', ')}` };
 }
