@@ -4,6 +4,7 @@ import { findCondition } from '../api/conditions.ts';
 import type { LoopbackVolume } from '../api/loopback-volume.ts';
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
+import type { Node } from '../kube/resource-types.ts';
 import type { Reconciler } from '../runtime/reconciler.ts';
 import type { Cluster } from './cluster.ts';
 import type { PlacedObject } from './objects/placed-kind.ts';
@@ -103,7 +104,7 @@ function createListeners(cluster: Cluster, reconcilers: Reconcilers, wake: Waker
     },
     nodes({ kind, object, previous }) {
       if (kind !== 'updated') nodes.enqueue(object.metadata.name);
-      if (kind !== 'updated' || !isDeepStrictEqual(object.metadata.labels, previous.metadata.labels)) wake.volumes();
+      if (kind !== 'updated' || !isDeepStrictEqual(nodeFacts(object), nodeFacts(previous))) wake.volumes();
     },
     leases({ object }) {
       const nodeName = cluster.liveness.leaseChanged(keyOf(object));
@@ -126,6 +127,11 @@ function concernsFollowers({ kind, object, previous }: Change<PlacedObject>): bo
 
 function freesCapacity(now: LoopbackVolume, before: LoopbackVolume | undefined): boolean {
   return before?.status.nodeName !== undefined && committedBytesOf(now) < committedBytesOf(before);
+}
+
+/** What placement reads of a Node; its heartbeats change all the time. */
+function nodeFacts({ metadata, spec }: Node) {
+  return [metadata.labels, spec?.unschedulable, spec?.taints];
 }
 
 /** What placement reads of a BtrfsNode; its usage figures change all the time. */

@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster.ts';
 import type { PlacedKind } from '../objects/placed-kind.ts';
 import { placeWhereItsDataIs } from './adoption.ts';
 import { sizeBytesOf } from './commitments.ts';
-import { obstacleOf } from './obstacle.ts';
+import { obstacleOf, reservationOf } from './obstacle.ts';
 import { decidePlacement, type NodeOffer } from './placement.ts';
 
 /** A LoopbackVolume goes to the node with the most free capacity among those that its spec allows. */
@@ -44,9 +44,18 @@ function offerOf(cluster: Cluster, btrfsNode: BtrfsNode): NodeOffer {
   const node = cluster.nodes.get(name);
   return {
     name,
-    obstacle: obstacleOf(btrfsNode, cluster.liveness.stateOf(name) === 'live'),
+    obstacle:
+      node === undefined && hasNodes(cluster)
+        ? 'has no Node any more'
+        : obstacleOf(btrfsNode, cluster.liveness.stateOf(name) === 'live'),
+    reservation: reservationOf(node),
     labels: node === undefined ? undefined : (node.metadata.labels ?? {}),
     allocatableBytes: btrfsNode.status.allocatableBytes ?? 0,
     committedBytes: cluster.commitments.bytesOn(name),
   };
+}
+
+/** Where there are none at all (one machine with an API server), none can be missing. */
+function hasNodes({ nodes }: Cluster): boolean {
+  return nodes.values()[Symbol.iterator]().next().done !== true;
 }

@@ -6,6 +6,8 @@ export interface NodeOffer {
   readonly name: string;
   /** Why nothing can be placed there now, as it reads after the node's name; `undefined` if something can. */
   readonly obstacle: string | undefined;
+  /** Why it is for those only who name it, likewise. */
+  readonly reservation: string | undefined;
   /** Labels of the Node; `undefined` if there is no Node of the name. */
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly allocatableBytes: number;
@@ -48,9 +50,13 @@ function decideOnNamedNode(nodeName: string, request: PlacementRequest, offers: 
   };
 }
 
-/** Why the node can't take the volume, as it reads after its name. */
+/**
+ * Why the node can't take the volume, as it reads after its name. It has no figures that move: each volume that waits would be
+ * written anew with every volume that comes or goes.
+ */
 function whyNot(request: PlacementRequest, offer: NodeOffer): string | undefined {
   if (offer.obstacle !== undefined) return offer.obstacle;
+  if (offer.reservation !== undefined && request.nodeName !== offer.name) return offer.reservation;
   const selector = Object.entries(request.nodeSelector ?? {});
   if (selector.some(([label, value]) => offer.labels?.[label] !== value)) {
     const wanted = selector.map(([label, value]) => `${label}=${value}`).toSorted();
@@ -58,7 +64,8 @@ function whyNot(request: PlacementRequest, offer: NodeOffer): string | undefined
     return `does not match nodeSelector ${wanted}`;
   }
   if (leftBytes(offer) >= request.sizeBytes) return undefined;
-  return `has ${formatBytes(leftBytes(offer))} of ${formatBytes(offer.allocatableBytes)} left`;
+  if (offer.allocatableBytes < request.sizeBytes) return 'is smaller than that';
+  return 'has less than that left';
 }
 
 function leftBytes({ allocatableBytes, committedBytes }: NodeOffer): number {

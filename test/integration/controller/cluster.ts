@@ -91,7 +91,11 @@ export async function startTestCluster(given?: EquippedCluster) {
     },
 
     /** A Node with these labels. */
-    createNode: (name: string, labels: Record<string, string> = {}) => nodes.create({ metadata: { name, labels } }),
+    /** Without the taint that admission gives a new one until its kubelet reports. */
+    async createNode(name: string, labels: Record<string, string> = {}) {
+      await nodes.create({ metadata: { name, labels } });
+      return await nodes.patch(name, { spec: { taints: null } }, { type: 'merge' });
+    },
 
     /** Objects of volumes, nodes and agents are gone afterwards, held or not. */
     async empty(): Promise<void> {

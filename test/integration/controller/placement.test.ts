@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { VOLUME_FINALIZER } from '../../../src/api/group.ts';
+import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import {
   condition,
   type RunningController,
@@ -60,7 +61,7 @@ describe('LoopbackVolume: placement', () => {
     expect([on('node-a').length, on('node-b').length]).toEqual([5, 5]);
     const refused = volumes.filter(({ status }) => status.nodeName === undefined);
     expect(refused.map((volume) => scheduledOf(volume)?.message)).toContain(
-      '0 of 2 nodes fit 1Gi: node-a has 0 of 5Gi left; node-b has 0 of 5Gi left',
+      '0 of 2 nodes fit 1Gi: node-a has less than that left; node-b has less than that left',
     );
 
     const [leaving] = on('node-a');
@@ -105,11 +106,50 @@ describe('LoopbackVolume: placement', () => {
     const refused = await cluster.volumeThat('vol', (volume) => /node-b/.test(scheduledOf(volume)?.message ?? ''));
     expect(scheduledOf(refused)).toMatchObject({
       reason: 'NoNodeFits',
-      message:
-        '0 of 2 nodes fit 1Gi: node-a does not match nodeSelector disk=ssd; node-b has no Node whose labels could match nodeSelector disk=ssd',
+      message: '0 of 2 nodes fit 1Gi: node-a does not match nodeSelector disk=ssd; node-b has no Node any more',
     });
     await cluster.nodes.patch('node-a', { metadata: { labels: { disk: 'ssd' } } }, { type: 'merge' });
     await cluster.volumeThat('vol', ({ status }) => status.nodeName === 'node-a');
+  });
+
+  it('F35 goes to no node that is cordoned, tainted or has no Node, but where spec.nodeName says so, until that ends', async () => {
+    const taints = [{ key: 'dedicated', value: 'db', effect: 'NoSchedule' }];
+    await cluster.createNode('node-a');
+    await cluster.nodes.patch('node-a', { spec: { unschedulable: true } }, { type: 'merge' });
+    await cluster.createNode('node-b');
+    await cluster.nodes.patch('node-b', { spec: { taints } }, { type: 'merge' });
+    await using _a = await startFakeAgent(cluster, 'node-a');
+    await using _b = await startFakeAgent(cluster, 'node-b');
+    await using _c = await startFakeAgent(cluster, 'node-c');
+    await cluster.createVolume('vol');
+    const message =
+      '0 of 3 nodes fit 1Gi: node-a is cordoned; node-b has the taint dedicated=db:NoSchedule; node-c has no Node any more';
+    await cluster.volumeThat('vol', (volume) => scheduledOf(volume)?.message === message);
+    await cluster.createVolume('named', { nodeName: 'node-b' });
+    await cluster.volumeThat('named', ({ status }) => status.nodeName === 'node-b');
+    await cluster.nodes.patch('node-a', { spec: { unschedulable: null } }, { type: 'merge' });
+    await cluster.volumeThat('vol', ({ status }) => status.nodeName === 'node-a');
+  });
+
+  it('F36 those that wait for room are not written when room comes that is not enough', async () => {
+    await using agent = await startFakeAgent(cluster, 'node-a', { allocatableBytes: 3 * GiB });
+    await cluster.createVolume('small', { nodeName: 'node-a' });
+    await cluster.volumeThat('small', ({ status }) => status.nodeName !== undefined);
+    const names = Array.from({ length: 20 }, (_, index) => `waits-${index}`);
+    await Promise.all(names.map((name) => cluster.createVolume(name, { size: '3Gi' })));
+    const isRefused = (volume: LoopbackVolume) => scheduledOf(volume)?.status === 'False';
+    const before = await Promise.all(names.map((name) => cluster.volumeThat(name, isRefused)));
+    for (const allocatableGiB of [3.5, 3.2, 3.9]) {
+      await agent.report({ allocatableBytes: Math.round(allocatableGiB * GiB) });
+      const witness = `witness-${allocatableGiB * 10}`;
+      await cluster.createVolume(witness, { nodeName: 'node-x' });
+      await cluster.volumeThat(witness, (volume) => scheduledOf(volume) !== undefined);
+    }
+    await agent.report({ allocatableBytes: 4 * GiB });
+    await expect.poll(() => placedOf(names)).toBe(1);
+    const after = await Promise.all(names.map((name) => cluster.volumes.get(`default/${name}`)));
+    const versionOf = (volume: LoopbackVolume | undefined) => volume?.metadata.resourceVersion;
+    expect(after.filter((volume, index) => versionOf(volume) !== versionOf(before[index])).length).toBe(1);
   });
 
   it.each([
@@ -142,7 +182,7 @@ describe('LoopbackVolume: placement', () => {
     await cluster.createVolume('placed');
     await cluster.createVolume('refused', { size: '2Gi' });
     const placed = await cluster.volumeThat('placed', ({ status }) => status.nodeName !== undefined);
-    const message = '0 of 1 nodes fit 2Gi: node-a has 0 of 1Gi left';
+    const message = '0 of 1 nodes fit 2Gi: node-a is smaller than that';
     await cluster.createVolume('late', { size: '2Gi' });
     const late = await cluster.volumeThat('late', (volume) => scheduledOf(volume)?.message === message);
     // Usage figures, a pressure that comes and goes: passes run, and find all as it should be.
@@ -167,6 +207,11 @@ describe('LoopbackVolume: placement', () => {
 });
 
 /** What each manager owns, as text, by `manager/subresource`. */
+async function placedOf(names: readonly string[]): Promise<number> {
+  const volumes = await Promise.all(names.map((name) => cluster.volumes.get(`default/${name}`)));
+  return volumes.filter((volume) => volume?.status.nodeName !== undefined).length;
+}
+
 async function managersOf(name: string): Promise<Record<string, string>> {
   const path = `/apis/btrfs-operator.io/v1alpha1/namespaces/default/loopbackvolumes/${name}`;
   const raw = (await cluster.transport.request({ method: 'GET', path })) as {

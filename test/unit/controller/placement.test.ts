@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { obstacleOf } from '../../../src/controller/volumes/obstacle.ts';
+import { describe, expect, it, test } from 'vitest';
+import { obstacleOf, reservationOf } from '../../../src/controller/volumes/obstacle.ts';
 import { decidePlacement, type NodeOffer, type PlacementRequest } from '../../../src/controller/volumes/placement.ts';
 import { btrfsNodeOf, condition } from '../../builders/objects.ts';
 
@@ -9,6 +9,7 @@ function offer(name: string, allocatableGiB: number, committedGiB = 0, rest: Par
   return {
     name,
     obstacle: undefined,
+    reservation: undefined,
     labels: {},
     allocatableBytes: allocatableGiB * GiB,
     committedBytes: committedGiB * GiB,
@@ -53,6 +54,17 @@ describe('decidePlacement: which node', () => {
       node: 'b',
     },
     {
+      title: 'F35 not a reserved node, if another has room',
+      offers: [offer('a', 99, 0, { reservation: 'is cordoned' }), offer('b', 5)],
+      node: 'b',
+    },
+    {
+      title: 'F35 a reserved node, if spec.nodeName says so',
+      offers: [offer('a', 9, 0, { reservation: 'is cordoned' }), offer('b', 99)],
+      wish: { nodeName: 'a' },
+      node: 'a',
+    },
+    {
       title: 'any node for an empty nodeSelector, with or without a Node',
       offers: [offer('a', 5, 0, { labels: undefined })],
       wish: { nodeSelector: {} },
@@ -88,23 +100,23 @@ describe('decidePlacement: why not', () => {
       ],
       wish: { nodeSelector: { disk: 'ssd' } },
       message:
-        '0 of 4 nodes fit 20Gi: node-a has 3Gi of 10Gi left; node-b does not match nodeSelector disk=ssd; node-c is under host pressure; node-d has no Node whose labels could match nodeSelector disk=ssd',
+        '0 of 4 nodes fit 20Gi: node-a is smaller than that; node-b does not match nodeSelector disk=ssd; node-c is under host pressure; node-d has no Node whose labels could match nodeSelector disk=ssd',
     },
     {
       title: 'five nodes named, the others counted',
       offers: Array.from({ length: 7 }, (_, index) => offer(`node-${index}`, 1)),
-      message: `0 of 7 nodes fit 20Gi: ${[0, 1, 2, 3, 4].map((n) => `node-${n} has 1Gi of 1Gi left`).join('; ')}; and 2 more`,
+      message: `0 of 7 nodes fit 20Gi: ${[0, 1, 2, 3, 4].map((n) => `node-${n} is smaller than that`).join('; ')}; and 2 more`,
     },
     {
       title: 'a node given away more than there is',
-      offers: [offer('a', 1, 5)],
-      message: '0 of 1 nodes fit 20Gi: a has 0 of 1Gi left',
+      offers: [offer('a', 21, 25)],
+      message: '0 of 1 nodes fit 20Gi: a has less than that left',
     },
     {
       title: 'spec.nodeName without room',
-      offers: [offer('node-a', 10, 7), offer('node-b', 99)],
+      offers: [offer('node-a', 30, 17), offer('node-b', 99)],
       wish: { nodeName: 'node-a' },
-      message: "20Gi can't go to spec.nodeName: node-a has 3Gi of 10Gi left",
+      message: "20Gi can't go to spec.nodeName: node-a has less than that left",
     },
     {
       title: 'spec.nodeName under pressure',
@@ -132,6 +144,31 @@ describe('decidePlacement: why not', () => {
   it.each(cases)('$title', ({ offers, wish, reason = 'NoNodeFits', message }) => {
     expect(place(offers, 20, wish)).toEqual({ kind: 'none', reason, message });
     expect(place(offers.toReversed(), 20, wish)).toEqual({ kind: 'none', reason, message });
+  });
+});
+
+test('F36 decidePlacement: a refusal says the same while room comes and goes', () => {
+  const refusals = [0, 3, 9].map((committed) => place([offer('a', 10, committed), offer('b', 30, 21)], 20));
+  expect(new Set(refusals.map((refusal) => JSON.stringify(refusal))).size).toBe(1);
+});
+
+describe('reservationOf', () => {
+  const taint = (effect: string, value?: string) => ({ key: 'k', effect, ...(value === undefined ? {} : { value }) });
+  it.each([
+    ['no Node', undefined, undefined],
+    ['a Node that takes all', {}, undefined],
+    ['cordoned', { unschedulable: true }, 'is cordoned'],
+    ['NoSchedule', { taints: [taint('PreferNoSchedule'), taint('NoSchedule', 'v')] }, 'has the taint k=v:NoSchedule'],
+    ['NoExecute', { taints: [taint('NoExecute')] }, 'has the taint k:NoExecute'],
+    ['what is only preferred', { taints: [taint('PreferNoSchedule')] }, undefined],
+  ])('F35 %s', (_, spec, reservation) => {
+    const node = spec && {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: 'n', uid: 'u', resourceVersion: '1' },
+      spec,
+    };
+    expect(reservationOf(node)).toBe(reservation);
   });
 });
 
