@@ -1,6 +1,6 @@
 import type { BuildCache } from '../api/build-cache.ts';
 import type { BuildCacheClaim } from '../api/build-cache-claim.ts';
-import { findCondition } from '../api/conditions.ts';
+import { findCondition, isTrue } from '../api/conditions.ts';
 import type { LoopbackVolume } from '../api/loopback-volume.ts';
 import type { PlacedStatus } from '../api/ownership.ts';
 import type { Snapshot } from '../api/snapshot.ts';
@@ -202,13 +202,17 @@ function isAtRest({ metadata, status }: AgentObject): boolean {
   );
 }
 
-/** A status that we wrote ourselves asks for nothing, nor do labels and annotations; the controller's NodeLost does. */
+/**
+ * A status that we wrote ourselves asks for nothing, nor do labels and annotations; the controller's NodeLost does, and so does whoever
+ * takes back that an object is removed.
+ */
 function asksForWork<T extends KubeObject & { readonly status: PlacedStatus }>(change: Change<T>): boolean {
   if (change.kind !== 'updated') return true;
   const { object, previous } = change;
   return (
     object.metadata.generation !== previous.metadata.generation ||
     object.metadata.deletionTimestamp !== previous.metadata.deletionTimestamp ||
+    (isTrue(previous.status.conditions, 'Removed') && !isTrue(object.status.conditions, 'Removed')) ||
     object.status.conditions?.some(({ reason }) => reason === 'NodeLost') === true
   );
 }

@@ -9,7 +9,9 @@ import { createLiveness, type Liveness } from './nodes/liveness.ts';
 import { type NodeState, nodeStateOf } from './nodes/node-state.ts';
 import { type Commitments, createCommitments } from './volumes/commitments.ts';
 import {
+  createManagedClients,
   createWatchedClients,
+  type ManagedClients,
   type PlacedName,
   type Watched,
   type WatchedClients,
@@ -24,6 +26,7 @@ export interface Cluster extends Omit<Reflectors, 'leases'> {
   readonly commitments: Commitments;
   readonly liveness: Liveness;
   readonly clients: WatchedClients;
+  readonly managed: ManagedClients;
   nodeStateOf(nodeName: string): NodeState;
   /** As {@link nodeStateOf}, by what the server says now. */
   confirmNodeState(nodeName: string, signal: AbortSignal): Promise<NodeState>;
@@ -69,6 +72,7 @@ export function startCluster(options: ClusterOptions): Cluster {
     commitments,
     liveness,
     clients,
+    managed: createManagedClients(transport),
     nodeStateOf: (name) =>
       nodeStateOf({ agent: liveness.stateOf(name), node: nodes.get(name), btrfsNode: btrfsNodes.get(name) }),
     async confirmNodeState(name, signal) {

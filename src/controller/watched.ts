@@ -3,6 +3,7 @@ import { type BuildCache, buildCacheType } from '../api/build-cache.ts';
 import { type BuildCacheClaim, buildCacheClaimType } from '../api/build-cache-claim.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
 import { type Snapshot, snapshotType } from '../api/snapshot.ts';
+import { type Managed, managedType } from '../kube/managed-fields.ts';
 import type { Change } from '../kube/object-store.ts';
 import { createResourceClient, type ResourceClient } from '../kube/resource-client.ts';
 import type { ResourceType } from '../kube/resource-type.ts';
@@ -42,6 +43,23 @@ export type WatchedListeners = { readonly [Name in WatchedName]: (change: Change
 
 /** For a look at the server itself. */
 export type WatchedClients = { readonly [Name in WatchedName]: ResourceClient<Watched[Name]> };
+
+/** Likewise, for who has written what of an object whose data is on a node. */
+export type ManagedClients = { readonly [Name in PlacedName]: ResourceClient<Managed<Watched[Name]>> };
+
+export function createManagedClients(transport: Transport): ManagedClients {
+  const client = <Name extends PlacedName>(name: Name) =>
+    createResourceClient<Managed<Watched[Name]>>(
+      transport,
+      managedType(watchedTypes[name] as ResourceType<Watched[Name]>),
+    );
+  return {
+    volumes: client('volumes'),
+    snapshots: client('snapshots'),
+    caches: client('caches'),
+    claims: client('claims'),
+  };
+}
 
 export function createWatchedClients(transport: Transport): WatchedClients {
   const client = <Name extends WatchedName>(name: Name) =>

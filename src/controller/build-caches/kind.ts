@@ -10,6 +10,7 @@ export function buildCacheKind(cluster: Cluster): PlacedKind<BuildCache> {
     ...follows,
     finalizer: BUILD_CACHE_FINALIZER,
     client: cluster.clients.caches,
+    managed: cluster.managed.caches,
     cached: (key) => cluster.caches.get(key),
     place: (cache) => followVolume(cluster, cache),
     leftBehind: ({ spec }) => `in LoopbackVolume ${spec.volumeRef.name}`,

@@ -11,6 +11,7 @@ export function buildCacheClaimKind(cluster: Cluster): PlacedKind<BuildCacheClai
     ...follows,
     finalizer: BUILD_CACHE_CLAIM_FINALIZER,
     client: cluster.clients.claims,
+    managed: cluster.managed.claims,
     cached: (key) => cluster.claims.get(key),
     place: (claim) => followCache(cluster, claim),
     expiresAt,

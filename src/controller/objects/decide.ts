@@ -1,4 +1,4 @@
-import { findCondition } from '../../api/conditions.ts';
+import { findCondition, isTrue } from '../../api/conditions.ts';
 import type { NodeState } from '../nodes/node-state.ts';
 import type { PlacedObject, Placement } from './placed-kind.ts';
 
@@ -21,6 +21,8 @@ export type Decision =
   | { readonly kind: 'none' }
   | { readonly kind: 'add-finalizer' }
   | { readonly kind: 'remove-finalizer' }
+  /** Its status says that nothing is left on its node: the finalizer goes if the agent of that has said so. */
+  | { readonly kind: 'confirm-removal' }
   /** The node will never remove what is on its disk: the object goes, the data stays. */
   | { readonly kind: 'abandon'; readonly nodeName: string }
   | { readonly kind: 'place'; readonly nodeName: string }
@@ -51,7 +53,7 @@ function decideDeletion(world: World): Decision {
     // A placement under way may reach the agent yet; the cache shows it soon.
     return world.isAssumed ? none : { kind: 'remove-finalizer' };
   }
-  if (saysRemoved(world.object)) return { kind: 'remove-finalizer' };
+  if (isTrue(world.object.status.conditions, 'Removed')) return { kind: 'confirm-removal' };
   if (world.nodeState === 'gone') return { kind: 'abandon', nodeName };
   if (world.nodeState === 'lost' && !saysLost(world.object)) return { kind: 'mark-lost', nodeName };
   return none;
@@ -73,12 +75,6 @@ function decidePlaced(world: World, nodeName: string): Decision {
   const isConfirmed = scheduled?.status === 'True' && scheduled.observedGeneration === metadata.generation;
   if (!isConfirmed) return { kind: 'confirm-placement', nodeName };
   return expiresInMs === undefined ? none : { kind: 'await-expiry', afterMs: expiresInMs };
-}
-
-/** The agent has said so after it saw the deletion, which is a generation of its own: earlier words are about an earlier life. */
-function saysRemoved({ metadata, status }: PlacedObject): boolean {
-  const removed = findCondition(status.conditions, 'Removed');
-  return removed?.status === 'True' && (removed.observedGeneration ?? 0) >= (metadata.generation ?? 0);
 }
 
 /** Ready says that the node is lost. */

@@ -1,4 +1,5 @@
 import type { PlacedStatus } from '../../api/ownership.ts';
+import type { Managed } from '../../kube/managed-fields.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 
@@ -15,6 +16,8 @@ export type Placement =
 export interface PlacedKind<T extends PlacedObject> {
   readonly finalizer: string;
   readonly client: ResourceClient<T>;
+  /** For a look at who has written what. */
+  readonly managed: Pick<ResourceClient<Managed<T>>, 'get'>;
   readonly cached: (key: string) => T | undefined;
   /** Where an object without a node could go now. */
   readonly place: (object: T) => Placement;

@@ -7,6 +7,7 @@ import { createOwnWrites } from '../../kube/own-writes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
+import { isRemovedByAgent, withoutWord } from './agents-word.ts';
 import { type Decision, decideObject, saysLost } from './decide.ts';
 import { addFinalizerPatch, type JsonPatch, removeFinalizerPatch } from './finalizer.ts';
 import type { PlacedKind, PlacedObject } from './placed-kind.ts';
@@ -91,6 +92,8 @@ class ObjectPass<T extends PlacedObject> {
       case 'remove-finalizer':
         await this.#patch(object, removeFinalizerPatch(object, this.#kind.finalizer), signal);
         return settledAfter('finalizer removed');
+      case 'confirm-removal':
+        return await this.#confirmRemoval(object, signal);
       case 'abandon':
         return await this.#abandon(object, decision.nodeName, signal);
       case 'place':
@@ -109,6 +112,14 @@ class ObjectPass<T extends PlacedObject> {
       default:
         return decision satisfies never;
     }
+  }
+
+  async #confirmRemoval(object: T, signal: AbortSignal): Promise<Outcome> {
+    const found = await this.#kind.managed.get(keyOf(object), { signal });
+    if (found?.object.metadata.uid !== object.metadata.uid) return recheck(CONFLICT_MS);
+    // A word of somebody else is none: the agent's own comes as a change.
+    if (!isRemovedByAgent(found)) return await this.#apply(object, this.#decide(withoutWord(object)), signal);
+    return await this.#apply(found.object, { kind: 'remove-finalizer' }, signal);
   }
 
   async #place(object: T, nodeName: string, signal: AbortSignal): Promise<Outcome> {

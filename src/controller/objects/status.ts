@@ -1,4 +1,4 @@
-import { findCondition, setCondition } from '../../api/conditions.ts';
+import { type Condition, findCondition, setCondition } from '../../api/conditions.ts';
 import { ownedByAgent, ownedByController, type PlacedStatus } from '../../api/ownership.ts';
 import type { PlacedObject } from './placed-kind.ts';
 
@@ -38,10 +38,14 @@ export function saysScheduled({ metadata, status }: PlacedObject, update: Schedu
   );
 }
 
-/** The agent's part of the status, whole, with Ready=Unknown: what else it had said stays as it was. */
+/**
+ * The agent's part of the status, whole, with Ready=Unknown: what else it had said stays as it was. That something is removed is not
+ * said in its place: it may be the word of somebody else.
+ */
 export function lostStatus({ metadata, status }: PlacedObject, message: string, now: Date): PlacedStatus {
+  const isWordOfRemoval = ({ type, status }: Condition) => type === 'Removed' && status === 'True';
   const conditions = setCondition(
-    status.conditions,
+    status.conditions?.filter((condition) => !isWordOfRemoval(condition)),
     { type: 'Ready', status: 'Unknown', reason: 'NodeLost', message, observedGeneration: metadata.generation },
     now,
   );

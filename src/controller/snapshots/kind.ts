@@ -10,6 +10,7 @@ export function snapshotKind(cluster: Cluster): PlacedKind<Snapshot> {
     ...follows,
     finalizer: SNAPSHOT_FINALIZER,
     client: cluster.clients.snapshots,
+    managed: cluster.managed.snapshots,
     cached: (key) => cluster.snapshots.get(key),
     place: (snapshot) => followVolume(cluster, snapshot),
     leftBehind: ({ status }) => status.path ?? 'in its volume',

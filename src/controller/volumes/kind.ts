@@ -15,6 +15,7 @@ export function volumeKind(cluster: Cluster): PlacedKind<LoopbackVolume> {
   return {
     finalizer: VOLUME_FINALIZER,
     client: cluster.clients.volumes,
+    managed: cluster.managed.volumes,
     cached: (key) => cluster.volumes.get(key),
     place(volume) {
       const { spec } = volume;

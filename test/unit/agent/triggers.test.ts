@@ -71,6 +71,16 @@ describe('createTriggers', () => {
     expect(calls).toEqual([]);
   });
 
+  it('F44 whoever takes back that an object is removed has it looked at', () => {
+    const removed = { status: { nodeName: 'node-a', conditions: [condition('Removed', 'True')] } };
+    const object = volumeOf({ status: { nodeName: 'node-a' } });
+    triggers.volumeChanged({ kind: 'updated', object, previous: volumeOf(removed) });
+    expect(calls).toContain('volumes interrupt ns/vol');
+    calls.splice(0);
+    triggers.volumeChanged({ kind: 'updated', object: volumeOf(removed), previous: object });
+    expect(calls).toEqual([]);
+  });
+
   it('a change of the BtrfsNode is looked at', () => {
     triggers.btrfsNodeChanged();
     expect(calls).toEqual(['node enqueue node-a']);

@@ -98,20 +98,20 @@ const rows: Row[] = [
     decision: { kind: 'none' },
   },
   {
-    title: 'deleting, Removed=True of this generation: the finalizer goes',
+    title: 'F44 deleting, Removed=True: asks who has said so',
     world: {
       object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(2)] } }),
       nodeState: 'present',
     },
-    decision: { kind: 'remove-finalizer' },
+    decision: { kind: 'confirm-removal' },
   },
   {
-    title: 'deleting, Removed=True of an earlier generation does not count',
+    title: 'F37 deleting, Removed=True of an earlier generation: the same, as nothing comes back',
     world: {
       object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(1)] } }),
       nodeState: 'present',
     },
-    decision: { kind: 'none' },
+    decision: { kind: 'confirm-removal' },
   },
   {
     title: 'deleting, Removed=False: waits',
@@ -125,12 +125,12 @@ const rows: Row[] = [
     decision: { kind: 'none' },
   },
   {
-    title: 'deleting, Removed=True and then the node lost: the finalizer goes',
+    title: 'deleting, Removed=True and then the node lost: the same',
     world: {
       object: volumeOf({ metadata: deleting, status: { ...placed, conditions: [removed(2)] } }),
       nodeState: 'lost',
     },
-    decision: { kind: 'remove-finalizer' },
+    decision: { kind: 'confirm-removal' },
   },
   {
     title: 'deleting on a lost node: stays, marked',
