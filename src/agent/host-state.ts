@@ -2,7 +2,9 @@ import { findCondition } from '../api/conditions.ts';
 import type { LoopbackVolume } from '../api/loopback-volume.ts';
 import { parseQuantity, roundUpToSector } from '../api/quantity.ts';
 import type { Storage } from '../storage/context.ts';
+import { readExportedBytes } from '../storage/exports.ts';
 import { type HostSpace, readHostSpace } from '../storage/root.ts';
+import { createHostRoom, type HostRoom } from './host-room.ts';
 import { allocatableBytes, type CapacitySettings, pressureOf } from './node/capacity.ts';
 import type { HostFacts } from './volumes/decide.ts';
 
@@ -13,7 +15,11 @@ export interface HostState {
   readonly allocatableBytes: number;
   /** Looks anew; true if pressure came or went. */
   refresh(): Promise<boolean>;
-  /** Sum of the sizes of the volumes of this node. */
+  /** What exported files hold, those that are being written included. */
+  readonly exportedBytes: number;
+  /** For what is written beside volumes. */
+  readonly room: HostRoom;
+  /** Sum of the sizes of the volumes of this node, and of what is exported. */
   committedBytes(): number;
   factsFor(volume: LoopbackVolume): HostFacts;
 }
@@ -24,10 +30,13 @@ export async function createHostState(
   volumes: () => Iterable<LoopbackVolume>,
 ): Promise<HostState> {
   let space = await readHostSpace(storage);
+  let filesBytes = await readExportedBytes(storage);
+  const room = createHostRoom(() => readHostSpace(storage), settings);
+  const exportedBytes = () => filesBytes + room.promisedBytes;
   let pressure = pressureOf(space, settings);
   const committedBytes = (except?: string) => {
     const others = [...volumes()].filter(({ metadata }) => metadata.uid !== except);
-    return others.reduce((sum, volume) => sum + committedTo(volume), 0);
+    return others.reduce((sum, volume) => sum + committedTo(volume), exportedBytes());
   };
   return {
     get space() {
@@ -39,8 +48,13 @@ export async function createHostState(
     get allocatableBytes() {
       return allocatableBytes(space, settings);
     },
+    get exportedBytes() {
+      return exportedBytes();
+    },
+    room,
     async refresh() {
       const before = pressure;
+      filesBytes = await readExportedBytes(storage);
       space = await readHostSpace(storage);
       pressure = pressureOf(space, settings, before);
       return before !== pressure;

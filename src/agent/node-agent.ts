@@ -207,7 +207,9 @@ async function lookRegularly(
   const pause = () => systemClock.sleep(config.watchIntervalSeconds * 1000, signal);
   for (await pause(); !signal.aborted; await pause()) {
     try {
+      const { exportedBytes } = host;
       if (await host.refresh()) triggers.enqueueAll();
+      else if (host.exportedBytes !== exportedBytes) triggers.nodeChanged();
       await lookAtVolumes();
     } catch (err) {
       log.warn({ err }, 'could not look at the node');

@@ -77,7 +77,7 @@ export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
     podsUsing: createPodsUsing(createResourceClient(transport, podType), nodeName),
     btrfsNodes: createResourceClient(transport, btrfsNodeType),
     namespaces: createResourceClient(transport, namespaceType),
-    hostPressure: () => parts.host.pressure,
+    room: parts.host.room,
     transfer: parts.transfer,
     longPlaces: parts.longPlaces,
     streamLimits: streamLimitsOf(config),
@@ -143,7 +143,7 @@ export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
 }
 
 /** Where the content of new volumes comes from. */
-function contentOptionsOf({ config, transport, storage, caches, transfer }: ReconcilerParts): ContentOptions {
+function contentOptionsOf({ config, transport, storage, caches, transfer, host }: ReconcilerParts): ContentOptions {
   return {
     nodeName: config.nodeName,
     storage,
@@ -155,6 +155,7 @@ function contentOptionsOf({ config, transport, storage, caches, transfer }: Reco
     openContent: createOpenContent({ storage, config }),
     streamLimits: streamLimitsOf(config),
     imageSources: config.imageSources,
+    room: host.room,
   };
 }
 
@@ -186,6 +187,7 @@ export function startNodeReconciler(parts: ReconcilerParts, onWritten: NodeRecon
       space: host.space,
       allocatableBytes: host.allocatableBytes,
       committedBytes: host.committedBytes(),
+      exportedBytes: host.exportedBytes,
       pressure: host.pressure,
       transferEndpoint: transfer.endpoint,
       orphans: await parts.orphans.found(status.orphans ?? []),

@@ -39,7 +39,10 @@ export const BtrfsNodeStatus = z
     allocatableBytes: byteCount().describe(
       'Sum of sizes that volumes on this node may have: total times overcommit, less the reserve.',
     ),
-    committedBytes: byteCount().describe('Sum of the sizes of the volumes on this node, in bytes.'),
+    committedBytes: byteCount().describe(
+      'Sum of the sizes of the volumes on this node and of what is exported there, in bytes.',
+    ),
+    exportedBytes: byteCount().describe('The part of it that exported files hold, or will when they are written.'),
     kernel: text(128).optional().describe('Release of the kernel, such as 6.12.0-amd64.'),
     btrfsProgs: text(64).optional().describe('Version of btrfs-progs that the agent uses.'),
     transferEndpoint: text(512).optional().describe('Address at which other nodes fetch snapshots from this one.'),

@@ -84,3 +84,21 @@ export async function removeExports(storage: Storage, owner: ExportOwner, keep: 
   await Promise.all(surplus.map((name) => rm(join(path, name), { force: true })));
   if (surplus.length === names.length) await rmdir(path);
 }
+
+/** What whole exported files take on the node, of objects that there are or not. */
+export async function readExportedBytes({ layout }: Storage): Promise<number> {
+  const entries = await readdir(layout.exportsPath, { recursive: true, withFileTypes: true }).catch(
+    (error: unknown) => {
+      if (isErrno(error, 'ENOENT')) return [];
+      throw error;
+    },
+  );
+  const whole = entries.filter(
+    (entry) => entry.isFile() && !entry.name.endsWith(UNFINISHED) && !entry.name.startsWith('.'),
+  );
+  const sizes = whole.map(async ({ parentPath, name }) => {
+    const found = await stat(join(parentPath, name)).catch(() => undefined);
+    return (found?.blocks ?? 0) * 512;
+  });
+  return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
+}

@@ -17,6 +17,8 @@ export interface ImportFile {
   readonly file: FileHandle;
   readonly path: string;
   readonly sizeBytes: number;
+  /** What it takes on the node, without its holes. */
+  readonly allocatedBytes: number;
 }
 
 /**
@@ -41,7 +43,7 @@ export async function openImportFile(
     throw error;
   });
   const stats = await file.stat();
-  if (stats.isFile()) return { file, path, sizeBytes: stats.size };
+  if (stats.isFile()) return { file, path, sizeBytes: stats.size, allocatedBytes: stats.blocks * 512 };
   await file.close();
   throw notThere(`${path} is no plain file; put one there`);
 }

@@ -21,14 +21,21 @@ export function allocatableBytes({ totalBytes }: HostSpace, settings: CapacitySe
   return Math.max(0, Math.floor(totalBytes * settings.overcommitRatio - reserve));
 }
 
+/** With less than this free, pressure begins. */
+export function pressureFloorBytes(
+  { totalBytes }: Pick<HostSpace, 'totalBytes'>,
+  { hostPressurePercent, hostPressureBytes = Number.POSITIVE_INFINITY }: CapacitySettings,
+): number {
+  return Math.min((totalBytes * hostPressurePercent) / 100, hostPressureBytes);
+}
+
 /** Says that the node's filesystem is almost full, in the same words each time; undefined while it is not. `before` is what this said last. */
 export function pressureOf(
   { totalBytes, freeBytes }: HostSpace,
   settings: CapacitySettings,
   before?: string,
 ): string | undefined {
-  const { hostPressurePercent, hostPressureBytes = Number.POSITIVE_INFINITY } = settings;
-  const neededBytes = Math.min((totalBytes * hostPressurePercent) / 100, hostPressureBytes);
+  const neededBytes = pressureFloorBytes({ totalBytes }, settings);
   if (freeBytes >= neededBytes * (before === undefined ? 1 : RELIEF)) return undefined;
   const reliefPercent = ((neededBytes * RELIEF * 100) / totalBytes).toFixed(0);
   return `the node's file system is almost full, until ${reliefPercent} % of it is free`;

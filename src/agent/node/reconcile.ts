@@ -18,6 +18,7 @@ export interface NodeFacts {
   readonly space: HostSpace;
   readonly allocatableBytes: number;
   readonly committedBytes: number;
+  readonly exportedBytes: number;
   readonly pressure: string | undefined;
   readonly orphans: readonly OrphanData[] | undefined;
   readonly transferEndpoint: string | undefined;

@@ -15,6 +15,7 @@ export interface NodeReport {
   readonly space: HostSpace;
   readonly allocatableBytes: number;
   readonly committedBytes: number;
+  readonly exportedBytes: number;
   readonly pressure: string | undefined;
   /** Undefined while it is not known which objects there are: then what was written stays. */
   readonly orphans: readonly OrphanData[] | undefined;
@@ -25,7 +26,7 @@ export interface NodeReport {
 
 /** What the node offers to volumes. Pure. */
 export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
-  const { previous, platform, space, allocatableBytes, committedBytes, transferEndpoint, now } = report;
+  const { previous, platform, space, allocatableBytes, committedBytes, exportedBytes, transferEndpoint, now } = report;
   const observedGeneration = previous.metadata.generation ?? 0;
   const before = previous.status.conditions;
   const verdicts: (readonly [BtrfsNodeConditionType, Verdict])[] = [
@@ -46,6 +47,7 @@ export function nodeStatusOf(report: NodeReport): BtrfsNodeStatus {
     hostFreeBytes: freeBytesOf(space, previous.status.hostFreeBytes),
     allocatableBytes,
     committedBytes,
+    exportedBytes,
     kernel: platform.kernel,
     btrfsProgs: platform.btrfsProgs,
     ...(transferEndpoint === undefined ? {} : { transferEndpoint }),

@@ -4,7 +4,7 @@ import type { Place } from '../../runtime/places.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { type ExportOwner, removeExports, sizeOfExport, writeExport } from '../../storage/exports.ts';
 import { treeLayout } from '../../storage/layout.ts';
-import { startSend } from '../../storage/snapshots/send.ts';
+import { contentBytesOf, startSend } from '../../storage/snapshots/send.ts';
 import type { ListedSubvolume, Tree } from '../../storage/tree.ts';
 import { refusalOf } from '../refusal.ts';
 import type { Refusal } from './decide.ts';
@@ -82,15 +82,18 @@ async function ensureExport(
   if (isThere && known.parentUUID !== undefined && !hasParent(options, snapshot, wanted)) return known;
   const parent = findParent(options, snapshot, wanted, subvolumes);
   if (isThere && known.parentUUID === parent?.uuid) return known;
-  const pressure = options.hostPressure();
-  if (pressure !== undefined) {
-    throw new StorageError('out-of-space', `no stream is written: ${pressure}; free space on the node`, {
-      reason: 'HostPressure',
-    });
-  }
   if (place === undefined) return 'due';
-  const running = startSend(storage, tree, { subvolume, ancestor: parent }, signal);
-  const { path, bytes, sha256 } = await writeExport(storage, owner, fileName, running, place.moved);
+  const outgoing = { subvolume, ancestor: parent };
+  // How much an increment is, nobody knows before.
+  const neededBytes = parent === undefined ? await contentBytesOf(tree, outgoing) : 0;
+  const write = { name: `${owner.uid}/${fileName}`, into: 'Export', neededBytes, signal } as const;
+  const { path, bytes, sha256 } = await options.room.use(write, async (room) => {
+    const running = startSend(storage, tree, outgoing, room.signal);
+    return await writeExport(storage, owner, fileName, running, (written) => {
+      place.moved();
+      room.onBytes(written);
+    });
+  });
   events.record(snapshot, 'Normal', 'Exported', 'Export', `wrote ${fileName}, ${bytes} bytes`);
   return { name: wanted.name, file: path, bytes, sha256, ...(parent === undefined ? {} : { parentUUID: parent.uuid }) };
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Places } from '../../runtime/places.ts';
 import type { Storage } from '../../storage/context.ts';
 import type { StreamLimits } from '../../storage/streams/validate-stream.ts';
+import type { HostRoom } from '../host-room.ts';
 import type { OpenContent } from '../outside-content.ts';
 import type { StatusWriter } from '../status-writer.ts';
 import type { TransferPort } from '../transfer/port.ts';
@@ -34,8 +35,8 @@ export interface SnapshotReconcilerOptions {
   readonly podsUsing: PodsUsing;
   readonly btrfsNodes: ResourceClient<BtrfsNode>;
   readonly namespaces: ResourceClient<KubeObject>;
-  /** Why nothing large may be written on the node now; undefined if it may. */
-  readonly hostPressure: () => string | undefined;
+  /** For exports. */
+  readonly room: HostRoom;
   readonly transfer: Pick<TransferPort, 'fetch'>;
   /** For what comes in and for exports, which may take hours. */
   readonly longPlaces: Places;

@@ -6,9 +6,9 @@ import { loadRecord } from '../../storage/records.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { bringUp } from '../../storage/volumes/bring-up.ts';
 import { createImage, restoreStagedImage } from '../../storage/volumes/create.ts';
-import { exportImage, removeExport } from '../../storage/volumes/export.ts';
+import { type ExportTarget, exportImage, removeExport } from '../../storage/volumes/export.ts';
 import { healReadOnly } from '../../storage/volumes/heal.ts';
-import { observeVolume } from '../../storage/volumes/observe.ts';
+import { observePlace, observeVolume } from '../../storage/volumes/observe.ts';
 import {
   type MinimizeRequest,
   minimizeVolume,
@@ -70,7 +70,7 @@ async function carryOut(
       await fill(reconciler.content, volume, wish, options);
       return created('the content of spec.source is in the volume, whole');
     case 'export':
-      await exportImage(storage, uid, await exportTarget(reconciler, volume, action.file, signal), options);
+      await exportInto(reconciler, volume, await exportTarget(reconciler, volume, action.file, signal), options);
       return { reason: 'Exported', action: 'Export', text: `the image is exported to ${action.file}` };
     case 'remove-export':
       await removeExport(storage, uid, signal);
@@ -101,6 +101,24 @@ async function carryOut(
     default:
       return action satisfies never;
   }
+}
+
+async function exportInto(
+  { storage, content: { room } }: VolumeReconcilerOptions,
+  { metadata: { uid } }: LoopbackVolume,
+  target: ExportTarget,
+  { signal, onProgress }: ApplyOptions,
+): Promise<void> {
+  const neededBytes = (await observePlace(storage, uid)).image?.allocatedBytes ?? 0;
+  await room.use({ name: uid, into: 'Export', neededBytes, signal }, (given) =>
+    exportImage(storage, uid, target, {
+      signal: given.signal,
+      onProgress(progress) {
+        if (progress.phase === 'copying') given.onBytes(progress.movedBytes);
+        onProgress(progress);
+      },
+    }),
+  );
 }
 
 async function exportTarget(

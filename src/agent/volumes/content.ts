@@ -7,6 +7,7 @@ import { receiveLocally } from '../../storage/snapshots/receive.ts';
 import { contentBytesOf, pathsOf, planSend } from '../../storage/snapshots/send.ts';
 import { attemptReceive } from '../../storage/streams/receive-complaint.ts';
 import type { Content } from '../../storage/volumes/fill.ts';
+import type { HostRoom } from '../host-room.ts';
 import { type IncomingContent, withIncoming } from '../incoming-content.ts';
 import type { OpenContent } from '../outside-content.ts';
 import type { Cached } from '../snapshots/options.ts';
@@ -21,6 +22,7 @@ export interface ContentOptions extends RemoteOptions {
   readonly volumes: Cached<LoopbackVolume>;
   readonly openContent: OpenContent;
   readonly imageSources: 'On' | 'Off';
+  readonly room: HostRoom;
 }
 
 export interface FillOptions {

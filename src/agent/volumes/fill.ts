@@ -9,8 +9,34 @@ import { observePlace } from '../../storage/volumes/observe.ts';
 import { type ContentOptions, type FillOptions, withContent } from './content.ts';
 import type { Wish } from './wish.ts';
 
-/** The volume has the content of spec.source, whole, or nothing of it. Throws `not-ready` with a reason while that is not there. */
+/**
+ * The volume has the content of spec.source, whole, or nothing of it. Throws `not-ready` with a reason while that is not there, and
+ * `out-of-space` (HostPressure) when the node has no room for it.
+ */
 export async function fill(
+  options: ContentOptions,
+  volume: LoopbackVolume,
+  wish: Wish,
+  { signal, onBytes }: FillOptions,
+): Promise<void> {
+  const { metadata, spec } = volume;
+  const { image } = spec.source ?? {};
+  if (image !== undefined && options.imageSources === 'Off') throw imagesNotAllowed();
+  const { namespace = '' } = metadata;
+  const neededBytes =
+    image?.file === undefined ? 0 : await allocatedBytesOf(options.storage.layout, namespace, image.file);
+  await options.room.use({ name: metadata.uid, into: 'Image', neededBytes, signal }, (room) =>
+    fillInRoom(options, volume, wish, {
+      signal: room.signal,
+      onBytes(bytes) {
+        room.onBytes(bytes);
+        onBytes(bytes);
+      },
+    }),
+  );
+}
+
+async function fillInRoom(
   options: ContentOptions,
   volume: LoopbackVolume,
   wish: Wish,
@@ -36,20 +62,20 @@ export async function fill(
   });
 }
 
+/** What a copy of the file takes on the node. */
+async function allocatedBytesOf(...where: Parameters<typeof openImportFile>): Promise<number> {
+  const { file, allocatedBytes } = await openImportFile(...where);
+  await file.close();
+  return allocatedBytes;
+}
+
 async function withImage(
-  { storage, openContent, imageSources }: ContentOptions,
+  { storage, openContent }: ContentOptions,
   { metadata: { namespace = '' } }: LoopbackVolume,
   wanted: Download,
   { signal }: FillOptions,
   use: (source: ImageSource) => Promise<void>,
 ): Promise<void> {
-  if (imageSources === 'Off') {
-    throw new StorageError(
-      'refused',
-      'images from outside are not allowed on this node; its administrator may allow them with --image-sources=On',
-      { reason: 'ImageRefused' },
-    );
-  }
   if (wanted.file === undefined) {
     const { stream } = await openContent(namespace, wanted, signal);
     try {
@@ -62,4 +88,12 @@ async function withImage(
   const { file, path } = await openImportFile(storage.layout, namespace, wanted.file);
   await file.close();
   await use({ path, sha256: wanted.sha256 });
+}
+
+function imagesNotAllowed(): StorageError {
+  return new StorageError(
+    'refused',
+    'images from outside are not allowed on this node; its administrator may allow them with --image-sources=On',
+    { reason: 'ImageRefused' },
+  );
 }

@@ -52,7 +52,7 @@ function offerOf(cluster: Cluster, btrfsNode: BtrfsNode): NodeOffer {
     reservation: reservationOf(node),
     labels: node === undefined ? undefined : (node.metadata.labels ?? {}),
     allocatableBytes: btrfsNode.status.allocatableBytes ?? 0,
-    committedBytes: cluster.commitments.bytesOn(name),
+    committedBytes: cluster.commitments.bytesOn(name) + (btrfsNode.status.exportedBytes ?? 0),
   };
 }
 

@@ -11,7 +11,7 @@ export interface NodeOffer {
   /** Labels of the Node; `undefined` if there is no Node of the name. */
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly allocatableBytes: number;
-  /** Sum of the volumes there. */
+  /** Sum of the volumes there, and of what is exported. */
   readonly committedBytes: number;
 }
 

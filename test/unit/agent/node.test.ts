@@ -86,6 +86,7 @@ function nodeReport(parts: Partial<NodeReport> = {}): NodeReport {
     space: space(50 * GIB),
     allocatableBytes: 99 * GIB,
     committedBytes: GIB,
+    exportedBytes: 0,
     pressure: undefined,
     orphans: [],
     transferEndpoint: undefined,

@@ -274,6 +274,7 @@ describe('createNodeReconcile', () => {
         space: { totalBytes: 100, freeBytes: 50 },
         allocatableBytes: 10,
         committedBytes: 0,
+        exportedBytes: 0,
         pressure: undefined,
         transferEndpoint: undefined,
         orphans: [orphan],
