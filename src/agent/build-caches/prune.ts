@@ -1,12 +1,17 @@
 import type { BuildCache } from '../../api/build-cache.ts';
+import { keyOf } from '../../kube/object.ts';
 import { type CacheObservation, currentGeneration, type Generation, observeCache } from '../../storage/caches/cache.ts';
-import { freePercent, removeGenerations } from '../../storage/caches/remove.ts';
+import { freeSpace, removeGenerations } from '../../storage/caches/remove.ts';
+import { StorageError } from '../../storage/errors.ts';
 import { claimUidAt } from '../../storage/layout.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { BuildCacheReconcilerOptions } from './options.ts';
 import { claimsOf, holdsClone } from './relations.ts';
 
-type PruneOptions = Pick<BuildCacheReconcilerOptions, 'claims' | 'locks'>;
+type PruneOptions = Pick<BuildCacheReconcilerOptions, 'claims' | 'client' | 'locks'>;
+
+/** Tells which generations must not go, by what a cache says. */
+export type KeptBy = (cache: BuildCache) => (generation: Generation) => boolean;
 
 /**
  * Tells which generations must not go: the newest, the pinned one, those that claims started from, and those that a clone has
@@ -17,7 +22,7 @@ export async function keptGenerations(
   cache: BuildCache,
   seen: CacheObservation,
   tree: Tree,
-): Promise<(generation: Generation) => boolean> {
+): Promise<KeptBy> {
   const bases = new Set(
     claimsOf(cache, claims)
       .filter(holdsClone)
@@ -27,40 +32,68 @@ export async function keptGenerations(
     [...(await tree.list())].flatMap(([path, { uuid }]) => (claimUidAt(path) === undefined ? [] : [uuid])),
   );
   const current = currentGeneration(seen)?.number;
-  return ({ number, subvolume }) =>
-    number === current ||
-    number === cache.spec.pinnedGeneration ||
-    bases.has(number) ||
-    (subvolume.parentUUID !== undefined && clones.has(subvolume.parentUUID));
+  return ({ spec }) =>
+    ({ number, subvolume }) =>
+      number === current ||
+      number === spec.pinnedGeneration ||
+      bases.has(number) ||
+      (subvolume.parentUUID !== undefined && clones.has(subvolume.parentUUID));
+}
+
+/**
+ * The cache as the API server has it now (rule 8): a pin that came after the pass began counts. Read last before generations are
+ * removed. Throws `not-ready` if it is being deleted, or is another one of its name.
+ */
+export async function readAnew(
+  { client }: Pick<PruneOptions, 'client'>,
+  { metadata }: BuildCache,
+): Promise<BuildCache> {
+  const fresh = await client.get(keyOf({ metadata }));
+  if (fresh?.metadata.uid === metadata.uid && fresh.metadata.deletionTimestamp === undefined) return fresh;
+  throw new StorageError('not-ready', 'the cache is being deleted or was made anew', { reason: 'Pending' });
 }
 
 export interface Freed {
   readonly removed: readonly Generation[];
-  /** Less is free than is wanted, and nothing more may go. */
+  /** Why less is free than is wanted; undefined: enough is. */
   readonly pressure: string | undefined;
+  /** Space of what was removed is not free yet: it is looked at again. */
+  readonly isPending: boolean;
 }
 
-/** As much of the volume is free as the cache asks for, or all generations that may go are gone, the oldest first. */
+/**
+ * As much of the volume is free as the cache asks for, or all generations that may go are gone, the oldest first. None goes while the
+ * kernel still holds the space of what was removed before: how much is missing is not known until then.
+ */
 export async function keepFree(options: PruneOptions, cache: BuildCache, tree: Tree): Promise<Freed> {
   const { uid } = cache.metadata;
   const { minFreePercent } = cache.spec;
   const removed: Generation[] = [];
-  if (minFreePercent === 0 || (await freePercent(tree, 'now')) >= minFreePercent)
-    return { removed, pressure: undefined };
+  const isEnough = minFreePercent === 0 || (await freeSpace(tree, 'now')).percent >= minFreePercent;
+  if (isEnough) return { removed, pressure: undefined, isPending: false };
   for (;;) {
     // Outside of the lock: the kernel may take its time to give back what was deleted before, here or by others.
-    const percent = await freePercent(tree, 'reclaimed');
-    if (percent >= minFreePercent) return { removed, pressure: undefined };
+    const { percent, isReclaimed } = await freeSpace(tree, 'reclaimed');
+    if (percent >= minFreePercent) return { removed, pressure: undefined, isPending: false };
+    const little = `${Math.floor(percent)} % of the volume are free, less than spec.minFreePercent ${minFreePercent}`;
+    if (!isReclaimed) {
+      const pressure = `${little}, and the space of what was removed is not free yet; no generation goes until it is: end what has files open in removed clones or generations`;
+      return { removed, pressure, isPending: true };
+    }
     const last = await options.locks.alone(uid, async () => {
       const seen = await observeCache(tree, uid);
-      const isKept = await keptGenerations(options, cache, seen, tree);
+      const keptBy = await keptGenerations(options, cache, seen, tree);
+      if (seen.generations.every(keptBy(cache))) return [];
+      const fresh = await readAnew(options, cache);
+      if (percent >= fresh.spec.minFreePercent) return [];
+      const isKept = keptBy(fresh);
       const oldest = seen.generations.filter((generation) => !isKept(generation)).slice(0, 1);
       const held = await removeGenerations(tree, uid, oldest);
       return oldest.filter((generation) => !held.includes(generation));
     });
     if (last.length === 0) {
-      const pressure = `${Math.floor(percent)} % of the volume are free, less than spec.minFreePercent ${minFreePercent}, and every generation that is left is the newest, pinned, or in use by a claim; raise the size of the volume, or release claims`;
-      return { removed, pressure };
+      const pressure = `${little}, and every generation that is left is the newest, pinned, or in use by a claim; raise the size of the volume, or release claims`;
+      return { removed, pressure, isPending: false };
     }
     removed.push(...last);
   }

@@ -21,7 +21,7 @@ import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { volumeOf } from '../snapshots/relations.ts';
 import { type Action, decide } from './decide.ts';
 import type { BuildCacheReconcilerOptions, Refusal } from './options.ts';
-import { keepFree, keptGenerations } from './prune.ts';
+import { keepFree, keptGenerations, readAnew } from './prune.ts';
 import { claimsOf } from './relations.ts';
 import { buildCacheRemoval } from './removal.ts';
 import { findSeed } from './seed.ts';
@@ -53,14 +53,14 @@ export function createBuildCacheReconcile(
 
 class Pass {
   readonly #options: BuildCacheReconcilerOptions;
-  readonly #cache: BuildCache;
+  #cache: BuildCache;
   readonly #signal: AbortSignal;
   readonly #uid: string;
   #seen: CacheObservation | undefined;
   #pressure: string | undefined;
   /** Generations that something has mounted; they go with a later pass. */
   readonly #mounted = new Set<number>();
-  /** Something left over is still mounted. */
+  /** Something left over is still mounted, or its space is not free yet. */
   #isHeld = false;
   /** Claims that have clones in the volume; undefined as long as that was not looked at. */
   #clones: readonly string[] | undefined;
@@ -109,15 +109,27 @@ class Pass {
         return { reason: 'VolumeNotReady', message, mendedBy: 'time' };
       }
       // Looked at once more: who had it meanwhile may have changed it.
-      await this.#options.locks.alone(this.#uid, async () => await this.#apply(tree, await this.#look(tree)));
+      await this.#options.locks.alone(
+        this.#uid,
+        async () => await this.#apply(tree, await this.#look(tree, 'read anew')),
+      );
     }
     throw new Error(`${keyOf(this.#cache)} does not come to rest after ${MAX_STEPS} steps`);
   }
 
-  async #look(tree: Tree): Promise<Action> {
-    this.#seen = await observeCache(tree, this.#uid);
-    const isKept = await keptGenerations(this.#options, this.#cache, this.#seen, tree);
-    return decide(this.#cache, this.#seen, (each) => this.#mounted.has(each.number) || isKept(each));
+  /** The next step; what takes generations away is decided by the cache as the API server has it now, if that is wanted. */
+  async #look(tree: Tree, before: 'read anew' | 'as known' = 'as known'): Promise<Action> {
+    const seen = await observeCache(tree, this.#uid);
+    this.#seen = seen;
+    const keptBy = await keptGenerations(this.#options, this.#cache, seen, tree);
+    const next = () => {
+      const isKept = keptBy(this.#cache);
+      return decide(this.#cache, seen, (each) => this.#mounted.has(each.number) || isKept(each));
+    };
+    const action = next();
+    if (before === 'as known' || (action.kind !== 'prune' && action.kind !== 'reset')) return action;
+    this.#cache = await readAnew(this.#options, this.#cache);
+    return next();
   }
 
   async #apply(tree: Tree, action: Action): Promise<void> {
@@ -170,8 +182,9 @@ class Pass {
       this.#options.onVolumeContent(volumeOf(this.#options.volumes, this.#cache).metadata.uid);
       this.#tell('Cleaned', `removed, as their objects are gone: ${strays.removed.join(', ')}`);
     }
-    const { removed, pressure } = await keepFree(this.#options, this.#cache, tree);
+    const { removed, pressure, isPending } = await keepFree(this.#options, this.#cache, tree);
     this.#pressure = pressure;
+    this.#isHeld ||= isPending;
     if (removed.length === 0) return;
     this.#seen = await observeCache(tree, this.#uid);
     const numbers = removed.map(({ number }) => number).join(', ');

@@ -27,20 +27,30 @@ export async function removeGenerations(
   });
 }
 
-/** What the kernel has not let go by then somebody has open. */
-const CLEANER_TIMEOUT_MS = 2_000;
-const CLEANER_TRIES = 5;
+/** What the kernel has not let go by then somebody has open, or there is much of it. */
+const CLEANER_TIMEOUT_MS = 1_000;
+const CLEANER_TRIES = 3;
 
-/** Share of the volume that is free, in percent of its size: `'now'`, or when the space of all that was deleted is free as well. */
-export async function freePercent(tree: Tree, when: 'now' | 'reclaimed'): Promise<number> {
+export interface FreeSpace {
+  /** Share of the volume that is free, in percent of its size. */
+  readonly percent: number;
+  /** The space of all that was deleted is among it; false also if that was not asked. */
+  readonly isReclaimed: boolean;
+}
+
+/** How much of the volume is free: `'now'`, or when the space of all that was deleted is free as well, if that is soon. */
+export async function freeSpace(tree: Tree, when: 'now' | 'reclaimed'): Promise<FreeSpace> {
   return await attempt('read how full the volume is', async () => {
-    for (let tries = 0; when === 'reclaimed' && tries < CLEANER_TRIES; tries++) {
+    let isReclaimed = false;
+    for (let tries = 0; when === 'reclaimed' && !isReclaimed && tries < CLEANER_TRIES; tries++) {
       // What a file was open in is only found by the next turn of the cleaner: it is woken each time.
       await tree.sync();
-      if (await waitForCleaner(tree.run, tree.path, CLEANER_TIMEOUT_MS)) break;
+      isReclaimed = await waitForCleaner(tree.run, tree.path, CLEANER_TIMEOUT_MS);
     }
+    // What the cleaner let go counts as used until the transaction that it did that in is over.
+    if (isReclaimed) await tree.sync();
     const { freeBytes, sizeBytes } = await readFilesystemUsage(tree.run, tree.path);
-    return (freeBytes / sizeBytes) * 100;
+    return { percent: (freeBytes / sizeBytes) * 100, isReclaimed };
   });
 }
 

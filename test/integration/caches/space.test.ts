@@ -1,4 +1,3 @@
-import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -6,6 +5,7 @@ import type { BuildCache } from '../../../src/api/build-cache.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { dataPathOf, type Lab, startLab } from '../lab.ts';
 import { type CacheKit, cacheKit, cloneOf, conditionOf } from './kit.ts';
+import { fillFile, usageOf as usageAt } from './usage.ts';
 
 const MIB = 1024 * 1024;
 /** Of random bytes in each generation. */
@@ -25,22 +25,8 @@ beforeAll(async () => {
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());
 
-/** What btrfs says about a volume, in bytes; everything written before counts. */
-function usageOf(at = mountPath): { readonly size: number; readonly free: number; readonly unallocated: number } {
-  execFileSync('btrfs', ['filesystem', 'sync', at]);
-  const text = execFileSync('btrfs', ['filesystem', 'usage', '-b', at], { encoding: 'utf8' });
-  const figure = (name: string) => Number(text.match(new RegExp(`^\\s*${name}:\\s+(\\d+)`, 'm'))?.[1]);
-  return {
-    size: figure('Device size'),
-    free: figure('Free \\(estimated\\)'),
-    unallocated: figure('Device unallocated'),
-  };
-}
-
-const fill = (dir: string, mebibytes: number, name = 'fill') =>
-  spawnSync('dd', ['if=/dev/urandom', `of=${path.join(dir, name)}`, 'bs=1M', `count=${mebibytes}`, 'conv=fsync'], {
-    stdio: 'ignore',
-  });
+const usageOf = (at = mountPath) => usageAt(at);
+const fill = (dir: string, mebibytes: number) => fillFile(path.join(dir, 'fill'), mebibytes);
 
 /** A job whose generation shares nothing with those before it. */
 async function publish(name: string, cache: string): Promise<void> {
@@ -117,8 +103,8 @@ describe('BuildCache: space', () => {
     const { freeBytes = 0 } = volume.status;
     expect(unallocated).toBeGreaterThan(free / 2);
     expect(Math.abs(freeBytes - free)).toBeLessThan(0.02 * free);
-    expect(fill(dataPathOf(volume), 256, 'all').status).not.toBe(0);
-    const writtenBytes = statSync(path.join(dataPathOf(volume), 'all')).size;
+    expect(fill(dataPathOf(volume), 256)).not.toBe(0);
+    const writtenBytes = statSync(path.join(dataPathOf(volume), 'fill')).size;
     expect(writtenBytes / freeBytes).toBeGreaterThan(0.85);
     expect(writtenBytes / freeBytes).toBeLessThan(1.02);
   });
