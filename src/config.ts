@@ -11,6 +11,7 @@ import {
   listenAddress,
   optionalPath,
   seconds,
+  wholeSeconds,
 } from './runtime/setting-kinds.ts';
 import {
   describeSettings,
@@ -60,7 +61,11 @@ const controllerSettings = {
   ),
   concurrency: setting(count(256), '8', 'Objects worked on at once.'),
   leaderElection: setting(flag, 'On', 'Off only where no second controller can run.'),
-  leaderElectionLeaseSeconds: setting(seconds(1, 3600), '15', 'How long a leader that went silent keeps its place.'),
+  leaderElectionLeaseSeconds: setting(
+    wholeSeconds(1, 3600),
+    '15',
+    'How long a leader that went silent keeps its place.',
+  ),
   leaderElectionRenewDeadlineSeconds: setting(
     seconds(0.5, 3600),
     '10',
@@ -113,7 +118,7 @@ const agentSettings = {
     'Time between two looks at the mount table (lost and read-only mounts).',
   ),
   leaseSeconds: setting(
-    seconds(1, 3600),
+    wholeSeconds(1, 3600),
     '40',
     'A node whose agent was silent for so long is lost; the duration of its Lease.',
   ),

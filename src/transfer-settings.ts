@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, dnsLabel, listenAddress, seconds } from './runtime/setting-kinds.ts';
+import { count, dnsName, listenAddress, seconds } from './runtime/setting-kinds.ts';
 import { type Kind, setting } from './runtime/settings.ts';
 
 const optionalHost: Kind<string | undefined> = {
@@ -11,8 +11,8 @@ const optionalHost: Kind<string | undefined> = {
 };
 
 const optionalName: Kind<string> = {
-  schema: z.union([z.literal('none').transform(() => ''), dnsLabel.schema]),
-  allowed: `${dnsLabel.allowed}, or none`,
+  schema: z.union([z.literal('none').transform(() => ''), dnsName.schema]),
+  allowed: `${dnsName.allowed}, or none`,
 };
 
 /** How an agent sends snapshots to other nodes and fetches them from there. */

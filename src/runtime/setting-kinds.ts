@@ -8,6 +8,9 @@ export const count = (max: number) => number(1, max, 'a whole number', /^\d+$/);
 /** A number of seconds, which may have a fraction. */
 export const seconds = (min: number, max: number) => number(min, max, 'a number of seconds');
 
+/** A number of seconds without a fraction: what the API server takes as the duration of a Lease. */
+export const wholeSeconds = (min: number, max: number) => number(min, max, 'a whole number of seconds', /^\d+$/);
+
 /** Name of a namespace and the like (RFC 1123). */
 export const dnsLabel = text(
   /^(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?$/,

@@ -36,8 +36,8 @@ export function setting<T>(
   return { ...kind, default: byDefault, description, ...(env === undefined ? {} : { env }) };
 }
 
-/** A number written without sign and exponent; `unit` begins the words for what is allowed. */
-export function number(min: number, max: number, unit: string, pattern = /^\d+(\.\d+)?$/): Kind<number> {
+/** A number without sign, as Helm prints one (`1e-06`); `unit` begins the words for what is allowed. */
+export function number(min: number, max: number, unit: string, pattern = /^\d+(\.\d+)?(e[+-]\d{1,3})?$/): Kind<number> {
   const schema = z.string().regex(pattern).transform(Number).pipe(z.number().min(min).max(max));
   return { schema, allowed: `${unit} from ${min} to ${max}` };
 }

@@ -21,20 +21,22 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Labels of an object. Takes the same; an object of no component has none in it. */}}
+{{/* Labels of an object. Takes the same, and "more" labels that a user wants; an object of no component has none in it. */}}
 {{- define "btrfs-operator.labels" -}}
-app.kubernetes.io/name: {{ include "btrfs-operator.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-{{- with .component }}
-app.kubernetes.io/component: {{ . }}
-{{- end }}
-app.kubernetes.io/part-of: btrfs-operator
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := dict
+      "app.kubernetes.io/name" (include "btrfs-operator.name" .root)
+      "app.kubernetes.io/instance" .root.Release.Name
+      "app.kubernetes.io/part-of" "btrfs-operator"
+      "app.kubernetes.io/managed-by" .root.Release.Service
+      "app.kubernetes.io/version" .root.Chart.AppVersion
+      "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- with .component }}{{ $_ := set $labels "app.kubernetes.io/component" . }}{{ end -}}
+{{- range $key, $_ := merge (dict) (default dict .more) (default dict .root.Values.commonLabels) -}}
+{{- if hasKey $labels $key -}}
+{{- fail (printf "%s can't be set as a label: the chart sets it, and selectors go by it; choose another key" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (merge $labels (default dict .more) (default dict .root.Values.commonLabels)) -}}
 {{- end -}}
 
 {{- define "btrfs-operator.controllerServiceAccount" -}}

@@ -21,6 +21,7 @@ import {
   objectsOf,
   renderChart,
 } from './chart.ts';
+import { accepts, leavesOf, sharpValues } from './schema-values.ts';
 import { everyObjectChanged, everySettingChanged, everythingOff } from './values.ts';
 
 const variations: Readonly<Record<string, object>> = {
@@ -85,8 +86,35 @@ describe('the chart', () => {
     ['image.digest', 'latest'],
     ['logLevel', 'loud'],
     ['commonLabels', { a: 1 }],
-  ])('refuses value %s of %j', (name, value) => {
+    ['commonLabels', { 'no label': 'x' }],
+    ['agent.lease.durationSeconds', 40.5],
+    ['controller.leaderElection.leaseSeconds', 1.4],
+    ['agent.capacity.reserve', 'None'],
+    ['agent.capacity.hostPressureBytes', 'Auto'],
+    ['agent.downloads.maxBytes', 'Auto'],
+    ['agent.downloads.maxBytes', '9000P'],
+    ['agent.downloads.maxBytes', -1],
+    ['agent.root', '/with space #and comment'],
+    ['agent.serviceAccount.name', 'Upper'],
+    ['nameOverride', 'Foo_Bar'],
+    ['agent.extraEnv', [{ name: 'NODE_NAME', value: 'other' }]],
+  ])('F34 refuses value %s of %j', (name, value) => {
     expect(() => renderChart({ [name]: value })).toThrow(/schema/);
+  });
+
+  it.each([
+    [{ 'controller.leaderElection.renewDeadlineSeconds': 20 }, 'raise leaseSeconds'],
+    [{ 'controller.leaderElection.retrySeconds': 12 }, 'lower retrySeconds'],
+    [{ 'agent.root': '/dev/x' }, 'choose a directory of a disk'],
+    [{ 'agent.root': '/run/mount' }, 'choose a directory of a disk'],
+    [{ 'controller.podLabels': { 'app.kubernetes.io/component': 'x' } }, 'choose another key'],
+    [{ commonLabels: { 'app.kubernetes.io/name': 'x' } }, 'choose another key'],
+    [{ 'controller.extraArgs': ['--leader-election=Off'] }, 'one has to lead'],
+    [{ 'agent.extraArgs': ['--health-address=:9000'] }, 'probes ask port 8081'],
+    [{ 'agent.extraArgs': ['--root=/data'] }, 'set agent.root'],
+    [{ 'agent.extraArgs': ['--shutdown-grace-seconds=600'] }, 'set agent.shutdownGraceSeconds'],
+  ])('F34 refuses %j, and says the way out', (values, wayOut) => {
+    expect(() => renderChart(values)).toThrow(wayOut);
   });
 
   it.each(helms)('takes fractions as --set of %s hands them on: as text', (program) => {
@@ -190,6 +218,16 @@ describe('the settings of the operator', () => {
     expect(unchanged.sort()).toEqual(ofThePod[component].sort());
   });
 
+  it('F34 can be read, whatever values the schema takes', () => {
+    const leaves = settingsOfSchema();
+    expect(leaves.length).toBeGreaterThan(40);
+    const most = Math.max(...leaves.map(({ accepted }) => accepted.length));
+    for (let turn = 0; turn < most; turn++) {
+      const values = Object.fromEntries(leaves.map(({ name, accepted }) => [name, accepted[turn % accepted.length]]));
+      expectReadable(values);
+    }
+  });
+
   it('of a pod come from where it runs', () => {
     const environmentOf = (name: string) => {
       const [spec] = podSpecs(objectsOf(renderChart()).filter(({ metadata }) => metadata.name === name));
@@ -252,6 +290,28 @@ describe('what the chart may do', () => {
     expect(containers).toMatchObject([{ securityContext: { privileged: true, readOnlyRootFilesystem: true } }]);
   });
 });
+
+/** Every value that reaches the processes, but for free flags, with those of some sharp ones that the schema takes. */
+function settingsOfSchema(): { readonly name: string; readonly accepted: readonly unknown[] }[] {
+  const schema = JSON.parse(readFileSync(path.join(chartPath, 'values.schema.json'), 'utf8'));
+  return leavesOf(schema, schema.definitions)
+    .filter(({ name }) => !NOT_COMBINED.test(name))
+    .map(({ name, schema: leaf }) => ({
+      name,
+      accepted: sharpValues(leaf).filter((value) => accepts(leaf, value, schema.definitions)),
+    }))
+    .filter(({ accepted }) => accepted.length > 0);
+}
+
+/** Free text for Kubernetes, and values that a template compares with each other. */
+const NOT_COMBINED =
+  /\.(extra\w+|affinity|resources|lease|leaderElection|root|serviceAccount)(\.|$)|^(global|crds|rbac|image)\b/;
+
+function expectReadable(values: object): void {
+  const pods = podSpecs(objectsOf(renderChart(values)));
+  const commands = pods.map(({ containers }) => loadConfig(containers[0].args, { NODE_NAME: 'node-a' }).command);
+  expect(commands.toSorted(), JSON.stringify(values)).toEqual(['agent', 'controller']);
+}
 
 /** Paths of what is no map with named keys. */
 function valuesOfSchema(schema: ManifestObject, definitions: ManifestObject, prefix = ''): string[] {
