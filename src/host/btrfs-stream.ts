@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Command, Run } from './command.ts';
+import { confined, type ReceivedRights } from './confine.ts';
 
 /** Hours for a large volume; what stands still is noticed by those who watch the bytes. */
 const TIMEOUT_MS = 24 * 60 * 60_000;
@@ -22,8 +23,8 @@ export function sendCommand({ path, parentPath }: SendOptions, outputPath?: stri
 export interface ReceiveOptions {
   /** Directory on a mounted btrfs that the subvolume is made in. */
   readonly path: string;
-  /** Confine to `path` as root directory: for streams that this node did not make. */
-  readonly chroot: boolean;
+  /** For streams that this node did not make: `path` is the root directory, and receive has few rights besides these. */
+  readonly rights?: ReceivedRights;
   readonly onStart?: (pid: number) => void;
 }
 
@@ -33,14 +34,14 @@ export interface ReceiveOptions {
  */
 export async function receiveStream(
   run: Run,
-  { path, chroot, onStart }: ReceiveOptions,
+  { path, rights, onStart }: ReceiveOptions,
   input: Readable | string,
 ): Promise<void> {
-  const confined = chroot ? ['-C'] : [];
+  const chroot = rights === undefined ? [] : ['-C'];
   const from = typeof input === 'string' ? ['-f', input] : [];
+  const command = { file: 'btrfs', args: ['receive', '--quiet', ...chroot, ...from, '--', path] };
   await run({
-    file: 'btrfs',
-    args: ['receive', '--quiet', ...confined, ...from, '--', path],
+    ...(rights === undefined ? command : confined(command, rights)),
     timeoutMs: TIMEOUT_MS,
     ...(typeof input === 'string' ? {} : { input }),
     ...(onStart === undefined ? {} : { onStart }),

@@ -3,8 +3,7 @@ import type { Run } from '../host/command.ts';
 import { mountBtrfs, unmount } from '../host/mount.ts';
 import { mountAt, readMounts } from '../host/mountinfo.ts';
 import { makeWritable } from '../host/subvolume.ts';
-
-const OPTIONS = ['nosuid', 'nodev', 'noexec', 'noatime'];
+import { FOREIGN_OPTIONS } from './foreign-mount.ts';
 
 export interface UnsealPlace {
   /** Block device of the filesystem. */
@@ -23,7 +22,7 @@ export async function unsealSubvolumes(run: Run, place: UnsealPlace, ids: readon
   try {
     await unmountAll(run, mountPath);
     for (const id of ids) {
-      await mountBtrfs(run, device, mountPath, [...OPTIONS, `subvolid=${id}`]);
+      await mountBtrfs(run, device, mountPath, [...FOREIGN_OPTIONS, `subvolid=${id}`]);
       await makeWritable(run, mountPath);
       await unmount(run, mountPath);
     }

@@ -129,7 +129,7 @@ export function receiveLocally(storage: Storage, uid: string, { send, signal, on
     try {
       const both = [
         run(sendCommand(send, pipePath)),
-        receiveStream(run, { path, chroot: false, onStart: (started) => (pid = started) }, pipePath),
+        receiveStream(run, { path, onStart: (started) => (pid = started) }, pipePath),
       ].map((end) =>
         end.catch((error: unknown) => {
           abort.abort();
@@ -187,7 +187,7 @@ export function receiveConfined(
     }
     const path = await mountReceiving(storage, tree, uid, subvolumeID);
     try {
-      await receiveStream(run, { path, chroot: true }, input);
+      await receiveStream(run, { path, rights: incoming.limits }, input);
     } catch (error) {
       if (watch.signal.aborted && !signal.aborted) {
         throw new StorageError('failed', 'btrfs receive took nothing for 5 minutes and was ended', {
@@ -231,5 +231,5 @@ async function copyParent(tree: Tree, stagingPath: string, parentUuid: string, a
     );
   }
   const copy = Readable.from([copyOfParent(PARENT_NAME, alias, parentUuid)]);
-  await receiveStream(tree.run, { path: stagingPath, chroot: false }, copy);
+  await receiveStream(tree.run, { path: stagingPath }, copy);
 }

@@ -2,17 +2,15 @@ import { mkdir, rmdir } from 'node:fs/promises';
 import { mountBtrfs, unmount } from '../../host/mount.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import type { Storage } from '../context.ts';
+import { FOREIGN_OPTIONS } from '../foreign-mount.ts';
 import { isErrno } from '../records.ts';
 import type { Tree } from '../tree.ts';
-
-/** Gives no device, setuid bit, program or symlink any meaning (nosymfollow: Linux 5.10). */
-const OPTIONS = ['nosuid', 'nodev', 'noexec', 'nosymfollow', 'noatime'];
 
 /** The staging subvolume of an object is mounted alone, for what comes from outside the node (rule 15); returns where. */
 export async function mountReceiving(storage: Storage, tree: Tree, uid: string, subvolumeID: number): Promise<string> {
   const path = storage.layout.receivingPath(uid);
   await mkdir(path, { mode: 0o700 });
-  await mountBtrfs(storage.run, tree.device, path, [...OPTIONS, `subvolid=${subvolumeID}`]);
+  await mountBtrfs(storage.run, tree.device, path, [...FOREIGN_OPTIONS, `subvolid=${subvolumeID}`]);
   return path;
 }
 

@@ -13,6 +13,8 @@ export interface IncomingStream {
   readonly summary: StreamSummary;
   /** The validated bytes; fails when the stream is refused or breaks off. */
   readonly stream: StreamValidator;
+  /** What it may be and do. */
+  readonly limits: StreamLimits;
 }
 
 /** Reads as far as the first command. Throws what the source or the validator fails with. */
@@ -31,5 +33,5 @@ export async function openIncoming(
   await begun;
   const summary = stream.summary();
   if (summary === undefined) throw new Error('a stream without a first command has begun');
-  return { summary, stream };
+  return { summary, stream, limits };
 }

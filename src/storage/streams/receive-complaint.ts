@@ -2,7 +2,7 @@ import { CommandError } from '../../host/command.ts';
 import { StorageError } from '../errors.ts';
 
 /** What the volume or the node, not the stream, is to blame for. */
-const ELSEWHERE = /Read-only file system|Input\/output error|Cannot allocate memory/;
+const ELSEWHERE = /Read-only file system|Input\/output error|Cannot allocate memory|^(?:unshare|setpriv|prlimit): /;
 
 /**
  * Gives what `btrfs receive` fails with, of a stream that the validator let pass, its meaning: a checksum that is wrong, or a command

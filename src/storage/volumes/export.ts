@@ -12,12 +12,12 @@ import { mountBtrfs } from '../../host/mount.ts';
 import { showSubvolume } from '../../host/subvolume.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
+import { FOREIGN_OPTIONS } from '../foreign-mount.ts';
 import { DATA_NAME } from '../layout.ts';
 import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
 import { copyImage } from './copy-image.ts';
 import { proveImage } from './identify.ts';
 import { majorMinor, observePlace } from './observe.ts';
-import { FOREIGN_OPTIONS } from './plant-tree.ts';
 import { removeTop } from './top-mount.ts';
 
 /** No name of a file to export begins with a dot. */

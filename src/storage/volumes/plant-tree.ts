@@ -13,14 +13,13 @@ import {
 } from '../../host/subvolume.ts';
 import { listNesting } from '../../host/subvolume-list.ts';
 import type { Storage } from '../context.ts';
+import { FOREIGN_OPTIONS } from '../foreign-mount.ts';
 import { DATA_NAME, TREE_NAME } from '../layout.ts';
 import { removeReceiving } from '../snapshots/receiving-mount.ts';
 import { removeTop } from './top-mount.ts';
 
 /** The id of the top of every btrfs. */
 const TOP_ID = 5;
-/** Nothing in a foreign filesystem means anything here. */
-export const FOREIGN_OPTIONS = ['nosuid', 'nodev', 'noexec', 'nosymfollow', 'noatime'] as const;
 
 /** Runs `work` while the top of a foreign filesystem is mounted, and its default subvolume beside it; afterwards neither is. */
 export async function withTopMounted<T>(

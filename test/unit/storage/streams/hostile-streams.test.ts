@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { StorageError } from '../../../../src/storage/errors.ts';
-import { hostileStreams } from '../../../builders/hostile-streams.ts';
+import { encodedStreams, hostileStreams } from '../../../builders/hostile-streams.ts';
 import { command, end, increment } from '../../../builders/send-stream.ts';
 import { validate } from '../../../builders/validate.ts';
 
@@ -18,6 +18,13 @@ describe('hostile streams', () => {
     expect(message).not.toMatch(UNPRINTABLE);
     expect(message.length).toBeLessThan(600);
     expect(output.subarray(-10).equals(end()), 'receive must not see an end').toBe(false);
+  });
+
+  it.each(encodedStreams)('F2 createStreamValidator: says what to do with a stream that $title', async ({ stream }) => {
+    const { error } = await validate(stream);
+    expect(error?.message).toMatch(
+      /^could not accept the stream at byte \d+, command 3 \(encoded_write\): its data is compressed; make the stream with btrfs send without --compressed-data$/,
+    );
   });
 
   it('A15 createStreamValidator: refuses the same streams byte by byte, with the same words', async () => {

@@ -91,7 +91,6 @@ const valid: Readonly<Record<string, Buffer>> = {
     mkfile('a'),
     command('fallocate', { path: 'a' }, 2),
     command('fileattr', { path: 'a', fileattr: 1 }, 2),
-    command('encoded_write', { path: 'a', encryption: 0 }, 2),
   ),
 };
 
