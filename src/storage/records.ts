@@ -28,6 +28,8 @@ const volumeRecordSchema = z.object({
   resize: z.object({ fromBytes: z.number(), toBytes: z.number() }).optional(),
   /** The last minimize that was finished: for which wish, of which generation of the object, with which result. */
   minimized: z.object({ request: z.string(), generation: z.number(), sizeBytes: z.number() }).optional(),
+  /** A size that the data did not fit into, and how much was used then: tried anew, it would cost the same again. */
+  refusedShrink: z.object({ targetBytes: z.number(), usedBytes: z.number(), message: z.string() }).optional(),
   /** Where the export of the image is, or is about to be; `done` once it is complete and on disk. */
   export: z
     .object({

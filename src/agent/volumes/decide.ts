@@ -60,7 +60,7 @@ export function decide(wish: Wish, seen: VolumeObservation, host: HostFacts, mem
   if (isExportOutdated(wish, seen)) return { action: { kind: 'remove-export' } };
   const stranger = refuseStranger(seen);
   const isPutAway = stranger !== undefined || !isMinimizedFirst(wish, seen, memory);
-  if (!wish.mounted && seen.record?.initialized === true && isPutAway) return decideUnmounted(wish, seen, host);
+  if (!wish.mounted && seen.record?.initialized === true && isPutAway) return decideUnmounted(wish, seen, host, memory);
   if (stranger !== undefined) return { action: stranger };
   if (seen.tree === undefined || seen.strayDirectory) return { action: { kind: 'bring-up' } };
   return decideMounted({ wish, seen, tree: seen.tree, host, memory });
@@ -74,14 +74,23 @@ function decideMissing(wish: Wish, seen: VolumeObservation, host: HostFacts, mem
   return seen.record.initialized ? refuse('BackingFileMissing', missingImage(seen.tree)) : { kind: 'restore-image' };
 }
 
-function decideUnmounted(wish: Wish, seen: VolumeObservation, host: HostFacts): Decision {
+function decideUnmounted(wish: Wish, seen: VolumeObservation, host: HostFacts, memory: Memory): Decision {
   if (seen.tree !== undefined || seen.loops.length > 0 || seen.strayDirectory) {
     return { action: { kind: 'bring-down' } };
   }
-  if (wish.exportFile === undefined || !isExportDue(wish, seen)) return { action: { kind: 'rest' } };
+  if (wish.exportFile === undefined || !isExportDue(wish, seen)) {
+    return { action: { kind: 'rest' }, ...refusedMinimize(wish, seen, memory) };
+  }
   if (host.pressure === undefined) return { action: { kind: 'export', file: wish.exportFile } };
   const message = `the image is not copied: ${host.pressure}; free space on the node`;
   return { action: { kind: 'rest' }, exportRefusal: { reason: 'HostPressure', message, mendedBy: 'time' } };
+}
+
+/** An unmounted volume is made no smaller; if that was tried before it was unmounted, this is what came of it. */
+function refusedMinimize(wish: Wish, { record }: VolumeObservation, { refusedShrink }: Memory): Partial<Decision> {
+  if (wish.minimize === undefined || record?.minimized !== undefined) return {};
+  if (refusedShrink?.reason !== 'ShrinkDoesNotFit' || refusedShrink.targetBytes !== wish.sizeBytes) return {};
+  return { resizeRefusal: refusalOfShrink(refusedShrink) };
 }
 
 /** Is what is mounted this volume's image, whole and alone? Undefined if so, or if nothing is. */

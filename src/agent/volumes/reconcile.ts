@@ -9,6 +9,7 @@ import type { ReconcilerOptions, RunningPass } from '../../runtime/reconciler.ts
 import { StorageError } from '../../storage/errors.ts';
 import { readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { observeVolume, type VolumeObservation } from '../../storage/volumes/observe.ts';
+import { rememberRefusedShrink } from '../../storage/volumes/resize-refusal.ts';
 import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
@@ -17,7 +18,7 @@ import { type Action, type Decision, decide, type Memory, type Refusal } from '.
 import { enterLong, isLong } from './long.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { createStepProgress, waitingFor } from './progress.ts';
-import { type Refused, type RefusedShrink, refusedShrinkOf } from './refused.ts';
+import { type Refused, refusedShrinkOf } from './refused.ts';
 import { volumeRemoval } from './removal.ts';
 import type { Import, Report } from './report.ts';
 import { roundingOf } from './rounding.ts';
@@ -30,7 +31,7 @@ const MAX_STEPS = 10;
 
 /** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
 export function createVolumeReconcile(options: VolumeReconcilerOptions): ReconcilerOptions['reconcile'] {
-  const refused: Refused = { shrinks: new Map(), fills: new Map() };
+  const refused: Refused = { busy: new Map(), fills: new Map() };
   return async (key, signal, pass) => {
     const cached = options.cached(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -40,7 +41,7 @@ export function createVolumeReconcile(options: VolumeReconcilerOptions): Reconci
     const volume = options.writer.freshest(cached);
     if (volume.metadata.deletionTimestamp === undefined)
       return await new Pass(options, refused, volume, signal, pass).run();
-    for (const remembered of [refused.shrinks, refused.fills]) remembered.delete(volume.metadata.uid);
+    for (const remembered of [refused.busy, refused.fills]) remembered.delete(volume.metadata.uid);
     return await removeObject(options, volumeRemoval(options), volume, signal);
   };
 }
@@ -97,16 +98,13 @@ class Pass {
   async #memory(seen: VolumeObservation): Promise<Memory> {
     return {
       refusedOptions: this.#options.storage.refusedOptions.get(this.#uid) ?? [],
-      refusedShrink: await this.#refusedShrink(seen),
+      refusedShrink: refusedShrinkOf(seen, (await this.#usage(seen))?.usedBytes, {
+        busy: this.#refused.busy.get(this.#uid),
+        now: this.#options.clock.now(),
+      }),
       refusedFill: this.#refused.fills.get(this.#uid),
       hadData: this.#volume.status.filesystemUUID !== undefined,
     };
-  }
-
-  async #refusedShrink(seen: VolumeObservation): Promise<RefusedShrink | undefined> {
-    const usedBytes = async () => (await this.#usage(seen))?.usedBytes ?? 0;
-    const volume = { uid: this.#uid, sizeBytes: seen.image?.sizeBytes ?? 0, usedBytes };
-    return await refusedShrinkOf(this.#refused, volume, this.#options.clock.now());
   }
 
   /** The pass has a place for the long step. True if it had to wait for one: then it looks at everything anew. */
@@ -125,7 +123,7 @@ class Pass {
   async #apply({ action }: Decision, seen: VolumeObservation): Promise<void> {
     this.#signal.throwIfAborted();
     const { clock, events } = this.#options;
-    const tried = this.#refused.shrinks.get(this.#uid);
+    const busy = this.#refused.busy.get(this.#uid);
     const progress = createStepProgress(action, clock, {
       write: (entry) => this.#writeProgress(seen, entry),
       onMoved: () => this.#place?.moved(),
@@ -135,9 +133,9 @@ class Pass {
         ...progress,
         signal: this.#signal,
         // What can be done beside a writer was done the first time.
-        onlyWhenQuiet: tried?.reason === 'BusyVolume' && tried.targetBytes === this.#targetOf(action),
+        onlyWhenQuiet: busy?.targetBytes === this.#targetOf(action),
       });
-      this.#refused.shrinks.delete(this.#uid);
+      if (action.kind === 'resize' || action.kind === 'minimize') this.#refused.busy.delete(this.#uid);
       if (action.kind === 'fill') {
         this.#refused.fills.delete(this.#uid);
         this.#import = { phase: 'Done', bytes: progress.bytes(), updatedAt: formatTime(clock.now()) };
@@ -161,12 +159,15 @@ class Pass {
     const { sizeBytes } = this.#wish;
     if (error.reason === 'SourceDoesNotFit') {
       this.#refused.fills.set(this.#uid, { sizeBytes, message: error.message });
-    } else if (error.reason === 'ShrinkDoesNotFit' || error.reason === 'BusyVolume') {
-      const { reason, message } = error;
-      const targetBytes = this.#targetOf(action);
+    } else if (error.reason === 'ShrinkDoesNotFit') {
+      const { storage } = this.#options;
       const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
+      const refused = { targetBytes: this.#targetOf(action), usedBytes, message: error.message };
+      await rememberRefusedShrink(storage, this.#uid, refused, this.#signal);
+    } else if (error.reason === 'BusyVolume') {
+      const { reason, message } = error;
       const triedAt = this.#options.clock.now();
-      this.#refused.shrinks.set(this.#uid, { targetBytes, reason, message, usedBytes, triedAt });
+      this.#refused.busy.set(this.#uid, { targetBytes: this.#targetOf(action), reason, message, triedAt });
     } else if (action.kind === 'export') {
       const refusal = refusalOf(error, loopbackVolumeReasons);
       const isPlain = refusal.reason === 'CommandFailed';

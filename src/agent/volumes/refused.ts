@@ -1,3 +1,5 @@
+import type { VolumeObservation } from '../../storage/volumes/observe.ts';
+
 /** A shrink to a size that is not tried now: it does not fit, or waits until nobody writes. */
 export interface TriedShrink {
   readonly targetBytes: number;
@@ -5,15 +7,14 @@ export interface TriedShrink {
   readonly message: string;
 }
 
-/** How full the volume was then: worth another try when data has gone, or after a while if it was busy. */
-export interface RefusedShrink extends TriedShrink {
-  readonly usedBytes: number;
+/** A shrink that waits until nobody writes. */
+export interface BusyShrink extends TriedShrink {
   readonly triedAt: Date;
 }
 
-/** What was tried in vain, by volume. */
+/** What was tried in vain, by volume, and costs little to try again after a restart. */
 export interface Refused {
-  readonly shrinks: Map<string, RefusedShrink>;
+  readonly busy: Map<string, BusyShrink>;
   readonly fills: Map<string, { readonly sizeBytes: number; readonly message: string }>;
 }
 
@@ -22,22 +23,17 @@ const FREED_PART = 0.01;
 /** Until a volume that was written to is looked at again, to see whether it is quiet. */
 const BUSY_MS = 15_000;
 
-interface UsedVolume {
-  readonly uid: string;
-  readonly sizeBytes: number;
-  readonly usedBytes: () => Promise<number>;
-}
-
-/** The shrink of a volume that is not worth another try yet. */
-export async function refusedShrinkOf(
-  { shrinks }: Refused,
-  { uid, sizeBytes, usedBytes }: UsedVolume,
-  now: Date,
-): Promise<RefusedShrink | undefined> {
-  const refused = shrinks.get(uid);
-  if (refused === undefined) return undefined;
-  if (refused.reason === 'BusyVolume') return now.getTime() - refused.triedAt.getTime() < BUSY_MS ? refused : undefined;
-  if ((await usedBytes()) > refused.usedBytes - FREED_PART * sizeBytes) return refused;
-  shrinks.delete(uid);
-  return undefined;
+/** The shrink of a volume that is not worth another try yet; `usedBytes` is undefined while that can't be seen. */
+export function refusedShrinkOf(
+  { record, image }: Pick<VolumeObservation, 'record' | 'image'>,
+  usedBytes: number | undefined,
+  { busy, now }: { readonly busy: BusyShrink | undefined; readonly now: Date },
+): TriedShrink | undefined {
+  const { targetBytes, message, usedBytes: usedThen } = record?.refusedShrink ?? {};
+  const freedBytes = (usedThen ?? 0) - (usedBytes ?? usedThen ?? 0);
+  const isFreed = freedBytes > 0 && freedBytes >= FREED_PART * (image?.sizeBytes ?? 0);
+  if (targetBytes !== undefined && message !== undefined && !isFreed) {
+    return { targetBytes, reason: 'ShrinkDoesNotFit', message };
+  }
+  return busy !== undefined && now.getTime() - busy.triedAt.getTime() < BUSY_MS ? busy : undefined;
 }

@@ -1,4 +1,6 @@
+import type { Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
+import { loadRecord, saveRecord, type VolumeRecord } from '../records.ts';
 
 /** The data needs more than the size that is asked for. */
 export function doesNotFit(neededBytes: number, targetBytes: number): StorageError {
@@ -21,4 +23,17 @@ export function isBusy(): StorageError {
 
 function toMebibytes(bytes: number): number {
   return Math.ceil(bytes / 1024 ** 2);
+}
+
+/** The record says what the data does not fit into, until a change of size succeeds. */
+export async function rememberRefusedShrink(
+  storage: Storage,
+  uid: string,
+  refusedShrink: NonNullable<VolumeRecord['refusedShrink']>,
+  signal: AbortSignal,
+): Promise<void> {
+  await storage.withVolume(uid, signal, async () => {
+    const record = await loadRecord(storage.layout, uid);
+    if (record !== undefined) await saveRecord(storage.layout, { ...record, refusedShrink });
+  });
 }

@@ -231,7 +231,7 @@ async function settle(storage: Storage, { run, imagePath, tree }: Work, record: 
       { reason: 'CommandFailed' },
     );
   }
-  const { resize: _, minimized, ...settled } = record;
+  const { resize: _, refusedShrink: __, minimized, ...settled } = record;
   await saveRecord(storage.layout, {
     ...settled,
     ...(minimized === undefined ? {} : { minimized: { ...minimized, sizeBytes } }),

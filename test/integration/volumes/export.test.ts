@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
+import type { OperatorProcess } from '../../cluster/processes.ts';
 import { conditionOf, dataPathOf, type Lab, startLab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { type SnapshotKit, snapshotKit } from '../snapshots/kit.ts';
@@ -11,10 +12,11 @@ const MiB = 2 ** 20;
 
 let lab: Lab;
 let snapshots: SnapshotKit;
+let agent: OperatorProcess;
 
 beforeAll(async () => {
   lab = await startLab();
-  await lab.startAgent('node-a', { flags: ['--image-sources=On'] });
+  agent = await lab.startAgent('node-a', { flags: ['--image-sources=On'] });
   snapshots = snapshotKit(lab);
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
@@ -128,6 +130,30 @@ describe('LoopbackVolume: export', () => {
     sh('rm', file);
     await lab.change('taken', { label: 'looked-at' });
     await lab.volumeThat('taken', (volume) => isExported(volume) && existsSync(file), 30_000);
+  });
+
+  it('F24 LoopbackVolume: a refused minimize costs nothing again, and nothing is exported anew, when the agent restarts', async () => {
+    await lab.createVolume('full', { nodeName: 'node-a', size: '600Mi' });
+    writeFileSync(path.join(dataPathOf(await lab.ready('full')), 'file'), randomBytes(280 * MiB));
+    const spec = { size: '270Mi', minimize: { headroom: '0' }, mounted: false, export: { file: 'full.img' } };
+    await lab.change('full', spec);
+    const before = await lab.volumeThat('full', isExported, 60_000);
+    const file = before.status.export?.file ?? '';
+    const { ino } = statSync(file);
+    expect(conditionOf(before, 'Resized')).toMatchObject({ status: 'False', reason: 'ShrinkDoesNotFit' });
+
+    await agent.end();
+    agent = await lab.startAgent('node-a', { flags: ['--image-sources=On'] });
+    const { metadata } = await lab.change('full', { label: 'looked-at' });
+    const isSeen = ({ status }: LoopbackVolume) => status.observedGeneration === metadata.generation;
+    const after = await lab.volumeThat('full', (volume) => isSeen(volume) && isExported(volume), 30_000);
+    expect(after.status.export).toEqual(before.status.export);
+    expect(statSync(file).ino).toBe(ino);
+    expect(conditionOf(after, 'Resized')).toEqual({
+      ...conditionOf(before, 'Resized'),
+      observedGeneration: metadata.generation,
+    });
+    expect(conditionOf(after, 'Stalled')?.reason).toBe('ShrinkDoesNotFit');
   });
 
   it('A15 LoopbackVolume: without leave of the configuration no image comes in', async () => {
