@@ -5,6 +5,7 @@ import { parsePrefix } from '../../../src/net/download-url.ts';
 import { createTrust } from '../../../src/net/trusted-authorities.ts';
 import { startDownloadServer } from '../../builders/download-server.ts';
 
+/** For tests of patience; others give a busy machine all the time that it takes. */
 export const IDLE_MS = 300;
 export const trust = createTrust();
 
@@ -17,7 +18,7 @@ export async function startDownloads() {
       {
         allowedPrefixes: [parsePrefix(`${server.url}/files`)],
         maxBytes: 1000,
-        idleMs: IDLE_MS,
+        idleMs: 20_000,
         secureContext: trust(server.caPem),
         allowPrivateAddresses: true,
         ...changes,
