@@ -1,7 +1,7 @@
 import type { BuildCache } from '../../api/build-cache.ts';
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import { keyOf } from '../../kube/object.ts';
-import { removeClone } from '../../storage/caches/claim.ts';
+import { removeClaim } from '../../storage/caches/claim.ts';
 import { readClaimRecord } from '../../storage/caches/records.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { claimUidAt, stagingUidAt, treeLayout } from '../../storage/layout.ts';
@@ -119,7 +119,7 @@ async function removeUnlessUsed(
 ): Promise<'removed' | 'was gone already' | 'in use'> {
   if ((await podsUsing(`${tree.path}/${treeLayout.claimPath(uid)}`)).length > 0) return 'in use';
   try {
-    return await removeClone(tree, uid);
+    return await removeClaim(tree, uid);
   } catch (error) {
     if (error instanceof StorageError && error.code === 'in-use') return 'in use';
     throw error;

@@ -1,10 +1,11 @@
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import { type CacheObservation, currentGeneration, type Generation, observeCache } from '../../storage/caches/cache.ts';
-import { type ClaimObservation, makeClone, observeClaim, removeClone } from '../../storage/caches/claim.ts';
+import { type ClaimObservation, makeClone, observeClaim, removeClaim } from '../../storage/caches/claim.ts';
 import { StorageError } from '../../storage/errors.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { referenceKey } from '../snapshots/relations.ts';
+import { refuseUsed } from './tell.ts';
 
 export interface Cloned extends ClaimObservation {
   /** The generation that it was made of just now; undefined: it was there. */
@@ -34,7 +35,11 @@ export async function ensureClone(
     if (base === undefined) {
       throw notReady('CacheNotReady', `BuildCache "${cacheName}" gives no clones at the moment; see its conditions`);
     }
-    if (clone !== undefined) await removeClone(tree, uid);
+    if (clone !== undefined) {
+      // Half made: nobody was told of it, and nobody is in it.
+      await refuseUsed(options, claim, tree);
+      await removeClaim(tree, uid);
+    }
     const owner = claim.spec.owner ?? cache.spec.owner;
     const { access } = claim.spec;
     return { ...(await makeClone(tree, { uid, namespace, name }, { cacheUid, base, access, owner })), base };

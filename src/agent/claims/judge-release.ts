@@ -30,10 +30,23 @@ export interface ReleaseFacts {
   readonly cacheSeen: CacheObservation;
 }
 
+/** Its user has said that the job has ended: only after that a clone is thrown away. What status says of an outcome is not asked. */
+export function isReleased({ spec, metadata }: BuildCacheClaim): boolean {
+  return spec.release !== undefined || metadata.deletionTimestamp !== undefined;
+}
+
+/** What was judged of a claim that is released, as its record has it. */
+export function releaseIn(claim: BuildCacheClaim, { record }: Pick<ClaimObservation, 'record'>): Release | undefined {
+  if (!isReleased(claim) || record === undefined || record === 'damaged') return undefined;
+  return record.released as Release | undefined;
+}
+
 /** By what is on disk, after everything in the clone was synced; the same facts always give the same outcome (rule 9). */
 export function judgeRelease(facts: ReleaseFacts): Judgement {
   const { claim, seen, cacheSeen } = facts;
   const record = seen.record === 'damaged' ? undefined : seen.record;
+  const before = releaseIn(claim, seen);
+  if (before !== undefined) return judged(before);
   const cloneUUID = seen.clone?.uuid ?? record?.cloneUUID;
   const published = publishedBy(cacheSeen.generations, { uid: claim.metadata.uid, cloneUUID });
   if (published !== undefined) return judged(publishedAs(published.number, claim));
@@ -46,9 +59,9 @@ export function judgeRelease(facts: ReleaseFacts): Judgement {
       ? discarded('NeverMade', 'the claim was released before it had a clone')
       : discarded('CloneMissing', 'the clone is gone from the volume');
   }
-  // Whoever was never told of a clone has not worked in it.
+  // Whoever was never told of a clone has not worked in it; of what can't be read nobody knows who was.
   if (record === undefined) {
-    return claim.status.baseGeneration === undefined
+    return claim.status.baseGeneration === undefined && seen.record === undefined
       ? discarded('NeverMade', 'the claim was released before it had a clone')
       : unknown('claim', claim);
   }

@@ -49,6 +49,11 @@ async function findVolume(
   throw new StorageError('not-ready', message, { reason: 'VolumeNotReady' });
 }
 
+/** What {@link withClaimTree} throws when the clone may be in a volume that can't be looked into. */
+export function isClosed(error: unknown): boolean {
+  return error instanceof StorageError && error.reason === 'VolumeNotReady';
+}
+
 /** What {@link withClaimTree} throws when the clone is in no volume of this node. */
 export function isNowhere(error: unknown): boolean {
   return error instanceof StorageError && error.reason === 'CacheNotFound';

@@ -1,7 +1,6 @@
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import { buildCacheClaimReasons } from '../../api/reasons-build-cache.ts';
 import { ApiError } from '../../kube/errors.ts';
-import { keyOf } from '../../kube/object.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { observeClaim, removeClone } from '../../storage/caches/claim.ts';
 import type { Tree } from '../../storage/tree.ts';
@@ -11,14 +10,12 @@ import { removeObject } from '../pass/removal.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { ensureClone } from './clone.ts';
 import { type Action, decide, isNew, type Refusal } from './decide.ts';
-import type { Release } from './judge-release.ts';
+import { type Release, releaseIn } from './judge-release.ts';
 import { withClaimTree } from './place.ts';
 import { release } from './release.ts';
 import { claimRemoval } from './removal.ts';
 import { type Report, statusOf } from './status.ts';
 import { refuseUsed, tellRelease } from './tell.ts';
-
-const MAX_STEPS = 4;
 
 /** A BuildCacheClaim on this node follows its object: clone, judge its release, throw the clone away, report. */
 export function createClaimReconcile(
@@ -43,6 +40,8 @@ class Pass {
   #claim: BuildCacheClaim;
   #seen: Report['seen'];
   #step = '';
+  /** What becomes of the clone: as judged in this pass, or as the record has it. */
+  #judged: Release | undefined;
 
   constructor(options: ClaimReconcilerOptions, claim: BuildCacheClaim, signal: AbortSignal) {
     this.#options = options;
@@ -53,50 +52,45 @@ class Pass {
   async run(): Promise<Outcome> {
     try {
       const refusal = await withClaimTree(this.#options, this.#claim, (tree) => this.#advance(tree));
-      await this.#write({ refusal });
+      await this.#write(refusal);
       if (refusal !== undefined) return outcomeOf(refusal);
       return this.#step === '' ? settled : settledAfter(this.#step);
     } catch (error) {
       // What the API server refuses is no failure of the claim.
       if (this.#signal.aborted || error instanceof ApiError) throw error;
       const refusal = refusalOf(error, buildCacheClaimReasons);
-      await this.#write({ refusal });
+      await this.#write(refusal);
       if (isRetried(error)) throw error;
       return outcomeOf(refusal);
     }
   }
 
-  /** Steps until there is nothing to do; what is in the way is returned. */
+  /** The next step is done; what is in the way is returned. */
   async #advance(tree: Tree): Promise<Refusal | undefined> {
-    for (let step = 0; step < MAX_STEPS; step++) {
-      const action = await this.#look(tree);
-      switch (action.kind) {
-        case 'rest':
-          return undefined;
-        case 'refuse':
-          return action.refusal;
-        case 'clone':
-          await this.#clone(tree);
-          return undefined;
-        case 'release':
-          await this.#release(await release(this.#options, this.#claim, tree));
-          break;
-        case 'clean':
-          await refuseUsed(this.#options, this.#claim, tree);
-          await removeClone(tree, this.#claim.metadata.uid);
-          return undefined;
-        default:
-          action satisfies never;
-      }
+    const action = await this.#look(tree);
+    switch (action.kind) {
+      case 'rest':
+        return undefined;
+      case 'refuse':
+        return action.refusal;
+      case 'clone':
+        await this.#clone(tree);
+        return undefined;
+      case 'release':
+        await this.#release(tree);
+        return undefined;
+      default:
+        return action satisfies never;
     }
-    throw new Error(`${keyOf(this.#claim)} does not come to rest after ${MAX_STEPS} steps`);
   }
 
   async #look(tree: Tree): Promise<Action> {
     // Who cloned looks at what is there while nobody can change it: looking here too would be the same work twice.
     if (isNew(this.#claim)) return { kind: 'clone' };
-    this.#seen = { ...(await observeClaim(tree, this.#claim.metadata.uid)), tree };
-    return decide(this.#claim, this.#seen);
+    const seen = await observeClaim(tree, this.#claim.metadata.uid);
+    this.#seen = { ...seen, tree };
+    this.#judged = releaseIn(this.#claim, seen);
+    return decide(this.#claim, seen);
   }
 
   async #clone(tree: Tree): Promise<void> {
@@ -108,20 +102,23 @@ class Pass {
     this.#options.events.record(this.#claim, 'Normal', 'Cloned', 'Clone', text);
   }
 
-  /** The outcome is in status before the clone goes (rule 9). */
-  async #release(judged: Release): Promise<void> {
-    await this.#write({ release: judged });
+  /** The outcome is on disk, and in status, before the clone goes (rule 9). */
+  async #release(tree: Tree): Promise<void> {
+    this.#judged = await release(this.#options, this.#claim, tree);
+    await this.#write(undefined);
     this.#claim = this.#options.writer.freshest(this.#claim);
-    this.#step = judged.outcome;
-    tellRelease(this.#options, this.#claim, judged);
+    await refuseUsed(this.#options, this.#claim, tree);
+    await removeClone(tree, this.#claim.metadata.uid);
   }
 
-  async #write(what: { readonly refusal?: Refusal | undefined; readonly release?: Release }): Promise<void> {
+  async #write(refusal: Refusal | undefined): Promise<void> {
     const { writer, clock, events } = this.#options;
     const claim = writer.freshest(this.#claim);
-    const { refusal, release } = what;
-    await writer.write(claim, statusOf({ claim, seen: this.#seen, refusal, release, now: clock.now() }));
-    if (refusal === undefined) return;
-    events.record(claim, 'Warning', refusal.reason, 'Reconcile', refusal.message);
+    const judged = this.#judged;
+    await writer.write(claim, statusOf({ claim, seen: this.#seen, refusal, release: judged, now: clock.now() }));
+    if (refusal !== undefined) events.record(claim, 'Warning', refusal.reason, 'Reconcile', refusal.message);
+    if (judged === undefined || claim.status.outcome === judged.outcome) return;
+    this.#step = judged.outcome;
+    tellRelease(this.#options, claim, judged);
   }
 }

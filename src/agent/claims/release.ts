@@ -1,7 +1,8 @@
 import type { BuildCache } from '../../api/build-cache.ts';
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
+import type { ReleaseReason } from '../../api/reasons-build-cache.ts';
 import { type CacheObservation, observeCache } from '../../storage/caches/cache.ts';
-import { observeClaim } from '../../storage/caches/claim.ts';
+import { type ClaimObservation, observeClaim, recordRelease } from '../../storage/caches/claim.ts';
 import { publishClone } from '../../storage/caches/publish.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
@@ -41,23 +42,45 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
     }
     switch (judgement.kind) {
       case 'judged':
-        return judgement.release;
+        return await remember({ claim, tree, seen }, judgement.release);
       case 'unknown':
         throw unreadable(judgement.recordOf, claim);
       case 'publish': {
-        if (await tree.hasNested(treeLayout.clonePath(uid, 'ReadWrite'))) return nested;
+        if (await tree.hasNested(treeLayout.clonePath(uid, 'ReadWrite')))
+          return await remember({ claim, tree, seen }, nested);
         const number = await publishClone(
           tree,
           { cache: judgement.cache, generations: cacheSeen.generations },
           judgement.claim,
         );
         metrics.operationEnded('publish', clock.monotonicMs() - fromMs);
-        return publishedAs(number, claim);
+        return await remember({ claim, tree, seen }, publishedAs(number, claim));
       }
       default:
         return judgement satisfies never;
     }
   });
+}
+
+/** What follows from the object alone; all else is judged by what may be different the next time. */
+const CERTAIN: readonly ReleaseReason[] = ['DiscardAsked', 'NotReleased'];
+
+/** What was judged stays so: it is in the record before anybody is told, and before the clone goes. */
+async function remember(
+  { claim, tree, seen }: { readonly claim: BuildCacheClaim; readonly tree: Tree; readonly seen: ClaimObservation },
+  release: Release,
+): Promise<Release> {
+  const { record } = seen;
+  if (record === undefined || record === 'damaged' || record.released !== undefined) return release;
+  if (CERTAIN.includes(release.reason)) return release;
+  try {
+    await recordRelease(tree, record, release);
+  } catch (error) {
+    // A full volume is no reason to keep what is deleted: that makes room.
+    const isFull = error instanceof StorageError && error.code === 'out-of-space';
+    if (!isFull || claim.metadata.deletionTimestamp === undefined) throw error;
+  }
+  return release;
 }
 
 function unreadable(recordOf: 'claim' | 'cache', { spec }: BuildCacheClaim): StorageError {

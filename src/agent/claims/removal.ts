@@ -1,13 +1,13 @@
 import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import { BUILD_CACHE_CLAIM_FINALIZER } from '../../api/group.ts';
 import { buildCacheClaimConditionTypes, buildCacheClaimReasons } from '../../api/reasons-build-cache.ts';
-import { removeClone } from '../../storage/caches/claim.ts';
+import { observeClaim, removeClaim } from '../../storage/caches/claim.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { goesWithVolume } from '../pass/in-volume.ts';
 import type { RemovalKind, Removed } from '../pass/removal.ts';
 import { referenceKey } from '../snapshots/relations.ts';
 import { discardedBecause, type Release } from './judge-release.ts';
-import { isNowhere, withClaimTree } from './place.ts';
+import { isClosed, isNowhere, withClaimTree } from './place.ts';
 import { release } from './release.ts';
 import { statusOf } from './status.ts';
 import { refuseUsed, tellRelease } from './tell.ts';
@@ -26,37 +26,46 @@ export function claimRemoval(options: ClaimReconcilerOptions): RemovalKind<Build
 }
 
 async function remove(options: ClaimReconcilerOptions, claim: BuildCacheClaim): Promise<Removed> {
-  const step = isGoneWithCache(options, claim) ? 'nothing was there' : await removeReleased(options, claim);
+  const step = isGoneWithVolume(options, claim) ? 'gone with its volume' : await removeReleased(options, claim);
   return { step, reason: 'Removed', message: 'nothing is left of the claim on the node' };
 }
 
-/** It never had a clone, and there is no cache to look for one in. */
-function isGoneWithCache({ caches, volumes }: ClaimReconcilerOptions, claim: BuildCacheClaim): boolean {
+/** The volume of its cache went before it, and took its clone along. */
+function isGoneWithVolume({ caches, volumes }: ClaimReconcilerOptions, claim: BuildCacheClaim): boolean {
   const cache = caches.get(referenceKey(claim, claim.spec.cacheRef));
-  if (cache === undefined) return claim.status.baseGeneration === undefined;
-  return volumes.get(referenceKey(cache, cache.spec.volumeRef)) === undefined;
+  return cache !== undefined && volumes.get(referenceKey(cache, cache.spec.volumeRef)) === undefined;
 }
 
 async function removeReleased(options: ClaimReconcilerOptions, claim: BuildCacheClaim): Promise<string> {
   try {
     return await withClaimTree(options, claim, async (tree) => {
-      if (claim.status.outcome === undefined) await judge(options, claim, await release(options, claim, tree));
+      const { clone, record } = await observeClaim(tree, claim.metadata.uid);
+      const isThere = clone !== undefined || record !== undefined;
+      if (isThere || claim.status.outcome === undefined) {
+        await judge(options, claim, await release(options, claim, tree));
+      }
       await refuseUsed(options, claim, tree);
-      return await removeClone(tree, claim.metadata.uid);
+      return await removeClaim(tree, claim.metadata.uid);
     });
   } catch (error) {
     const lost = lossBy(options, claim, error);
     if (lost === undefined) throw error;
-    if (claim.status.outcome === undefined) await judge(options, claim, lost);
+    // Whoever was never told of a clone has lost none.
+    if (claim.status.outcome === undefined && claim.status.baseGeneration !== undefined)
+      await judge(options, claim, lost);
     return 'was gone already';
   }
 }
+
+const neverMade = discardedBecause('NeverMade', 'the claim was deleted before it had a clone');
 
 /** What a failure says of a clone that is nowhere, or goes with its volume; undefined: it may still be there. */
 function lossBy({ caches, volumes }: ClaimReconcilerOptions, claim: BuildCacheClaim, error: unknown) {
   if (isNowhere(error)) return discardedBecause('CloneMissing', 'the clone is gone from the volume');
   const cache = caches.get(referenceKey(claim, claim.spec.cacheRef));
   const volume = cache === undefined ? undefined : volumes.get(referenceKey(cache, cache.spec.volumeRef));
+  // Nobody was told of a clone of a cache that is gone: volumes that can't be looked into are not waited for.
+  if (cache === undefined && claim.status.baseGeneration === undefined && isClosed(error)) return neverMade;
   if (volume === undefined || !goesWithVolume(volume, error)) return undefined;
   return discardedBecause('CacheDeleted', 'the volume of the cache is being deleted, and is not mounted any more');
 }
@@ -66,5 +75,5 @@ async function judge(options: ClaimReconcilerOptions, claim: BuildCacheClaim, ju
   const { writer, clock } = options;
   const status = statusOf({ claim, seen: undefined, refusal: undefined, release: judged, now: clock.now() });
   await writer.write(claim, status);
-  tellRelease(options, claim, judged);
+  if (claim.status.outcome !== judged.outcome) tellRelease(options, claim, judged);
 }

@@ -6,7 +6,7 @@ import type { Tree } from '../../storage/tree.ts';
 import { subvolumeStatusOf } from '../subvolume-status.ts';
 import { conditionsOf, progressVerdicts, type Verdict } from '../verdicts.ts';
 import type { Refusal } from './decide.ts';
-import type { Release } from './judge-release.ts';
+import { isReleased, type Release } from './judge-release.ts';
 
 export interface Report {
   readonly claim: BuildCacheClaim;
@@ -20,26 +20,30 @@ export interface Report {
 
 export function statusOf(report: Report): BuildCacheClaimStatus {
   const { claim, seen, refusal, release, now } = report;
-  const { path, mount, ...previous } = ownedByAgent(claim.status);
-  const outcome =
-    release === undefined
-      ? {}
-      : {
-          outcome: release.outcome,
-          reason: release.reason,
-          ...(release.generation === undefined ? {} : { generation: release.generation }),
-        };
-  const isOver = previous.outcome !== undefined || release !== undefined;
+  const { path, mount, outcome, reason, generation, ...previous } = ownedByAgent(claim.status);
+  // Of what nobody has released there is no outcome, whoever wrote one.
+  const told = isReleased(claim) ? { outcome, reason, generation } : {};
+  const known = release ?? told;
+  const isOver = known.outcome !== undefined;
   const place = seen === undefined ? { path, mount } : isOver ? {} : placeOf(claim, seen);
   const status: BuildCacheClaimStatus = {
     ...previous,
     ...place,
-    ...outcome,
+    outcome: known.outcome,
+    reason: known.reason,
+    generation: known.generation,
     observedGeneration: claim.metadata.generation,
     conditions: conditionsOf<BuildCacheClaimConditionType, BuildCacheClaimReason>(
       [
         ['Ready', readyOf(report)],
-        ['Released', release === undefined ? 'as before' : ['True', release.reason, release.message]],
+        [
+          'Released',
+          release === undefined
+            ? isReleased(claim)
+              ? 'as before'
+              : undefined
+            : ['True', release.reason, release.message],
+        ],
         ['InUse', refusal?.reason === 'InUse' ? ['True', 'InUse', refusal.message] : undefined],
         ...progressVerdicts(refusal),
       ],
@@ -59,7 +63,7 @@ function placeOf({ spec }: BuildCacheClaim, { clone, record, tree }: NonNullable
 function readyOf({ claim, seen, refusal, release }: Report): Verdict<BuildCacheClaimReason> {
   if (release !== undefined) return ['True', release.reason, release.message];
   // What is judged stays judged, whatever becomes of the clone.
-  if (claim.status.outcome !== undefined) {
+  if (isReleased(claim) && claim.status.outcome !== undefined) {
     const released = claim.status.conditions?.find(({ type }) => type === 'Released');
     return ['True', (released?.reason ?? claim.status.outcome) as BuildCacheClaimReason, released?.message ?? ''];
   }

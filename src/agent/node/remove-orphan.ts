@@ -4,7 +4,7 @@ import type { KubeObject } from '../../kube/object.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import { type Outcome, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
-import { removeClone } from '../../storage/caches/claim.ts';
+import { removeClaim } from '../../storage/caches/claim.ts';
 import { removeCache } from '../../storage/caches/remove.ts';
 import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
@@ -158,4 +158,4 @@ async function remove(
   return step;
 }
 
-const removers = { Snapshot: removeSnapshot, BuildCache: removeCache, BuildCacheClaim: removeClone };
+const removers = { Snapshot: removeSnapshot, BuildCache: removeCache, BuildCacheClaim: removeClaim };

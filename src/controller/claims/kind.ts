@@ -36,6 +36,8 @@ export function followCache(cluster: Pick<Cluster, 'caches'>, claim: BuildCacheC
  * whether it is over: by how much they differ, so much earlier or later it goes.
  */
 export function expiresAt({ spec, status }: BuildCacheClaim): Date | undefined {
+  // A job goes on until its user says that it has ended, whatever status says.
+  if (spec.release === undefined) return undefined;
   const released = findCondition(status.conditions, 'Released');
   if (released?.status !== 'True') return undefined;
   const sinceMs = Date.parse(released.lastTransitionTime);

@@ -9,7 +9,7 @@ import { mountPointsOf, type TreeIdentity } from '../snapshots/snapshot.ts';
 import { makeStaged } from '../staged-subvolume.ts';
 import type { Tree } from '../tree.ts';
 import type { Generation } from './cache.ts';
-import { type ClaimRecord, claimRecordPath, type Recorded, readClaimRecord } from './records.ts';
+import { type ClaimRecord, claimRecordPath, type Recorded, type ReleaseRecord, readClaimRecord } from './records.ts';
 
 /** What there is of one BuildCacheClaim in its volume, as the kernel has it. */
 export interface ClaimObservation {
@@ -79,7 +79,14 @@ export async function makeClone(
   });
 }
 
-/** Nothing of the claim is left in its volume. Safe to repeat. Throws `in-use` while it is mounted. */
+/** What becomes of the clone is on disk: no other judgement takes its place. */
+export async function recordRelease(tree: Tree, record: ClaimRecord, released: ReleaseRecord): Promise<void> {
+  await attempt('record the release', () =>
+    tree.replaceRecord(claimRecordPath(record.uid), { ...record, released } satisfies ClaimRecord),
+  );
+}
+
+/** The clone is gone; its record, with what has become of it, stays. Safe to repeat. Throws `in-use` while it is mounted. */
 export async function removeClone(tree: Tree, uid: string): Promise<'removed' | 'was gone already'> {
   return await attempt('remove the clone', async () => {
     const mountPoints = await mountPointsOf(tree, treeLayout.claimPath(uid));
@@ -94,10 +101,17 @@ export async function removeClone(tree: Tree, uid: string): Promise<'removed' | 
       treeLayout.clonePath(uid, 'ReadOnly'),
       treeLayout.stagingPath(uid),
     ].filter((path) => subvolumes.has(path));
-    if (there.length > 0) await tree.removeSubvolumes(there);
-    await tree.removeDirectory(treeLayout.claimPath(uid));
+    if (there.length === 0) return 'was gone already';
+    await tree.removeSubvolumes(there);
     // NOTE: this wakes the kernel's cleaner (BTRFS_IOC_SYNC); without it the space comes back up to 30 s later.
-    if (there.length > 0) await tree.sync();
-    return there.length === 0 ? 'was gone already' : 'removed';
+    await tree.sync();
+    return 'removed';
   });
+}
+
+/** Nothing of the claim is left in its volume: clone, then record. Safe to repeat. Throws `in-use` while it is mounted. */
+export async function removeClaim(tree: Tree, uid: string): Promise<'removed' | 'was gone already'> {
+  const step = await removeClone(tree, uid);
+  await attempt('remove the claim', () => tree.removeDirectory(treeLayout.claimPath(uid)));
+  return step;
 }

@@ -44,7 +44,17 @@ const claimRecordSchema = z.object({
   cloneUUID: z.string(),
   /** Of btrfs, of the clone, after its top directory was given to its owner: a larger one means that it has changed. */
   btrfsGeneration: z.number(),
+  /** What becomes of the clone, once that was judged: on disk before anybody is told and before the clone goes. */
+  released: z
+    .object({
+      outcome: z.enum(['Published', 'Superseded', 'Unchanged', 'Discarded']),
+      reason: z.string(),
+      message: z.string(),
+      generation: z.number().optional(),
+    })
+    .optional(),
 });
+export type ReleaseRecord = NonNullable<z.infer<typeof claimRecordSchema>['released']>;
 export type ClaimRecord = z.infer<typeof claimRecordSchema>;
 
 export const cacheRecordPath = (uid: string) => `${treeLayout.cachePath(uid)}/${RECORD_NAME}`;

@@ -235,7 +235,7 @@ describe('BuildCache and BuildCacheClaim: a lost node', () => {
 describe('BuildCacheClaim: ttlSecondsAfterReleased', () => {
   it('a released claim is deleted when its time is over, not before, and held until its node is done', async () => {
     await using _a = await startFakeAgent(cluster, 'node-a');
-    const claim = await placedClaim('claim', { ttlSecondsAfterReleased: 4 });
+    const claim = await placedClaim('claim', { release: 'Publish', ttlSecondsAfterReleased: 4 });
     const released = await agentReleases(claim);
     const endsMs = Date.parse(findCondition(released.status.conditions, 'Released')?.lastTransitionTime ?? '') + 4000;
     await passesHaveEnded();
@@ -250,7 +250,7 @@ describe('BuildCacheClaim: ttlSecondsAfterReleased', () => {
 
   it('one that is given more time stays, and goes when that is taken back', async () => {
     await using _a = await startFakeAgent(cluster, 'node-a');
-    const claim = await placedClaim('claim', { ttlSecondsAfterReleased: 3600 });
+    const claim = await placedClaim('claim', { release: 'Publish', ttlSecondsAfterReleased: 3600 });
     await agentReleases(claim, 1800);
     await passesHaveEnded();
     expect((await claims.get('default/claim'))?.metadata.deletionTimestamp).toBeUndefined();

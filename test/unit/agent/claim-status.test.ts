@@ -27,7 +27,7 @@ const ready = claimOf({ status: { baseGeneration: 3, ...place } });
 const published = publishedAs(4, ready);
 /** Judged, and the status says so. */
 const judged: BuildCacheClaim = {
-  ...ready,
+  ...claimOf({ spec: { release: 'Publish' } }),
   status: { ...statusWith({ claim: ready, release: published }), nodeName: 'node-a' },
 };
 
@@ -57,6 +57,32 @@ describe('statusOf: facts of a BuildCacheClaim', () => {
       expect(status).toMatchObject({ outcome: 'Published', generation: 4 });
       expect(status.path).toBeUndefined();
     }
+  });
+});
+
+describe('statusOf: an outcome that somebody has written', () => {
+  const forged = claimOf({
+    status: {
+      ...ready.status,
+      outcome: 'Discarded',
+      reason: 'Lies',
+      generation: 9,
+      conditions: [condition('Released', 'True')],
+    },
+  });
+
+  it('F43 is not repeated of what nobody has released', () => {
+    for (const seen of [there, undefined]) {
+      const status = statusWith({ claim: forged, seen });
+      expect(status).toMatchObject({ baseGeneration: 3, ...place });
+      expect([status.outcome, status.reason, status.generation]).toEqual([undefined, undefined, undefined]);
+    }
+    expect(conditionsIn({ claim: forged })).toEqual(['Ready=True Ready']);
+  });
+
+  it('F43 gives way to what was judged', () => {
+    const claim = claimOf({ status: forged.status, spec: { release: 'Publish' } });
+    expect(statusWith({ claim, release: published })).toMatchObject({ outcome: 'Published', generation: 4 });
   });
 });
 

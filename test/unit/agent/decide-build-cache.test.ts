@@ -3,7 +3,7 @@ import { decide as decideCache } from '../../../src/agent/build-caches/decide.ts
 import { decide as decideClaim } from '../../../src/agent/claims/decide.ts';
 import type { CacheObservation } from '../../../src/storage/caches/cache.ts';
 import { cacheOf, claimOf } from '../../builders/build-caches.ts';
-import { cacheSeenOf, claimSeenOf } from '../../builders/cache-observations.ts';
+import { cacheSeenOf, claimRecordOf, claimSeenOf } from '../../builders/cache-observations.ts';
 
 const nothing: CacheObservation = { record: undefined, generations: [] };
 const reset = { firstGeneration: 4, nextGeneration: 5, resetToken: 'new' };
@@ -107,6 +107,8 @@ describe('decide: the next step of a BuildCacheClaim', () => {
   const half = { clone: made.clone, record: undefined };
   const torn = claimSeenOf(50, 'damaged');
   const publish = { release: 'Publish' };
+  const published = { outcome: 'Published', reason: 'Published', message: '', generation: 4 } as const;
+  const judged = claimSeenOf(50, claimRecordOf({ released: published }));
   const rows: readonly (readonly [string, Parameters<typeof claimOf>[0], typeof made, string])[] = [
     ['B14 nothing is there: clone', {}, none, 'clone'],
     ['B2 half made: anew', {}, half, 'clone'],
@@ -116,9 +118,13 @@ describe('decide: the next step of a BuildCacheClaim', () => {
     ['released', { spec: publish, status: told }, made, 'release'],
     ['B21 released before there was a clone', { spec: publish }, none, 'release'],
     ['released, the clone gone', { spec: publish, status: told }, none, 'release'],
-    ['B17 judged: the clone goes', { spec: publish, status: over }, made, 'clean'],
-    ['B17 judged and gone: rest', { spec: publish, status: over }, none, 'rest'],
-    ['judged: also one whose record is gone goes', { spec: publish, status: over }, half, 'clean'],
+    ['B17 judged, as the record has it: the clone goes', { spec: publish, status: told }, judged, 'release'],
+    ['B17 judged and gone: rest', { spec: publish, status: told }, { ...judged, clone: undefined }, 'rest'],
+    ['judged by an agent of before, and gone: rest', { spec: publish, status: over }, none, 'rest'],
+    ['F43 an outcome that nobody asked for is none', { status: over }, made, 'rest'],
+    ['F43 an outcome without a clone that was told of is none', { status: { outcome: 'Discarded' } }, made, 'clone'],
+    ['F43 an outcome in status is judged all the same', { spec: publish, status: over }, made, 'release'],
+    ['F43 a release that is on disk is none that was asked for', { status: told }, judged, 'rest'],
     ['one that was there and is gone is not made anew', { status: told }, none, 'DataMissing'],
     ['its record is damaged', { status: told }, torn, 'RecordDamaged'],
     ['its record is gone', { status: told }, half, 'RecordDamaged'],

@@ -150,11 +150,22 @@ const nothing = claimSeenOf(undefined);
 const half = { ...claimSeenOf(CHANGED), record: undefined };
 const damagedCache = { ...newer, record: 'damaged' as const };
 
+const superseded = { outcome: 'Superseded', reason: 'NewerGeneration', message: '', generation: 9 } as const;
+
 describe('judgeRelease: what is not there, or not known', () => {
   table([
     ['never made', judge({ seen: nothing }, unmade), 'Discarded NeverMade'],
     ['half made: nobody was told of it', judge({ seen: half }, unmade), 'Discarded NeverMade'],
-    ['half made, its record torn', judge({ seen: claimSeenOf(CHANGED, 'damaged') }, unmade), 'Discarded NeverMade'],
+    [
+      'F43 its record is damaged: whatever status says of a clone, nobody knows',
+      judge({ seen: claimSeenOf(CHANGED, 'damaged') }, unmade),
+      'unknown',
+    ],
+    [
+      'F43 it was judged before: that stays, whatever has changed since',
+      judge({ seen: claimSeenOf(CHANGED, claimRecordOf({ released: superseded })) }),
+      'Superseded NewerGeneration 9',
+    ],
     ['made, only the status lacks it', judge({}, unmade), 'publish'],
     ['the clone is gone', judge({ seen: nothing }), 'Discarded CloneMissing'],
     ['its record is damaged: nobody knows', judge({ seen: claimSeenOf(CHANGED, 'damaged') }), 'unknown'],

@@ -85,19 +85,20 @@ describe('expiresAt', () => {
 
   it('is ttlSecondsAfterReleased after the release was judged, 300 by default', () => {
     const status = released('True');
-    expect(expiresAt(claimOf({ status }))).toEqual(new Date('2026-02-02T03:09:05Z'));
-    expect(expiresAt(claimOf({ status, spec: { ttlSecondsAfterReleased: 0 } }))).toEqual(
-      new Date('2026-02-02T03:04:05Z'),
-    );
-    expect(expiresAt(claimOf({ status, spec: { ttlSecondsAfterReleased: 31_622_400 } }))).toEqual(
-      new Date('2027-02-03T03:04:05Z'),
-    );
+    const endedOf = (spec: Record<string, unknown> = {}) => claimOf({ status, spec: { release: 'Publish', ...spec } });
+    expect(expiresAt(endedOf())).toEqual(new Date('2026-02-02T03:09:05Z'));
+    expect(expiresAt(endedOf({ ttlSecondsAfterReleased: 0 }))).toEqual(new Date('2026-02-02T03:04:05Z'));
+    expect(expiresAt(endedOf({ ttlSecondsAfterReleased: 31_622_400 }))).toEqual(new Date('2027-02-03T03:04:05Z'));
   });
 
   it('is never, as long as the release was asked for only, or not', () => {
     for (const spec of [{}, { release: 'Publish' }]) expect(expiresAt(claimOf({ spec }))).toBeUndefined();
     for (const status of ['False', 'Unknown'] as const)
       expect(expiresAt(claimOf({ status: released(status) }))).toBeUndefined();
+  });
+
+  it('F43 is never, as long as nobody has released it, whatever status says', () => {
+    expect(expiresAt(claimOf({ status: { ...released('True'), outcome: 'Discarded' } }))).toBeUndefined();
   });
 
   it('is never for a time that is none', () => {
