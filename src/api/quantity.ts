@@ -4,7 +4,8 @@ export type Quantity = string | number;
 /** Sizes of btrfs and of image files are multiples of this many bytes. */
 export const SECTOR_BYTES = 4096;
 
-const QUANTITY = /^([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:([eE])([+-]?\d{1,3})|([KMGTPE]i|[numkMGTPE])?)$/;
+/** As the API server reads it (ParseQuantity of k8s.io/apimachinery): digits on neither side of the point are a zero. */
+const QUANTITY = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+)|([KMGTPE]i|[numkMGTPE])?)$/;
 const DECIMAL_EXPONENTS: Readonly<Record<string, number>> = {
   n: -9,
   u: -6,
@@ -17,8 +18,8 @@ const DECIMAL_EXPONENTS: Readonly<Record<string, number>> = {
   E: 18,
 };
 const BINARY_UNITS: readonly string[] = ['Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
-/** More decimal places than any sane size has; a bound on the work that an exponent can ask for. */
-const MAX_EXPONENT = 30;
+/** Digits of 2^53 − 1: what is larger by its exponent alone needs no calculation, whatever that is. */
+const MAX_DIGITS = 16;
 
 /**
  * The bytes that a quantity stands for, a fraction rounded up (as Kubernetes does); exact up to 2^53 − 1.
@@ -27,30 +28,31 @@ const MAX_EXPONENT = 30;
 export function parseQuantity(value: Quantity): number {
   const text = String(value);
   const match = QUANTITY.exec(text);
-  if (match === null)
+  if (match === null || text === '')
     throw new TypeError(`not a quantity: ${JSON.stringify(value)}; write a size such as 1Gi, 500M or 1073741824`);
-  const [, sign, digits = '', , exponentText, suffix = ''] = match;
-  const exponent = exponentText === undefined ? (DECIMAL_EXPONENTS[suffix] ?? 0) : Number(exponentText);
-  if (Math.abs(exponent) > MAX_EXPONENT)
-    throw new TypeError(`exponent out of range in quantity ${JSON.stringify(value)}`);
-  const bytes = scaled(digits, exponent, binaryFactor(suffix));
-  if (sign === '-' && bytes > 0n) throw new TypeError(`a size is not negative: ${JSON.stringify(value)}`);
-  if (bytes > BigInt(Number.MAX_SAFE_INTEGER))
+  const [, sign, whole = '', fraction = '', exponentText, suffix = ''] = match;
+  const exponent = exponentText === undefined ? (DECIMAL_EXPONENTS[suffix] ?? 0) : exponentOf(exponentText);
+  const digits = BigInt(`0${whole}${fraction}`) * 1024n ** BigInt(BINARY_UNITS.indexOf(suffix) + 1);
+  const bytes = scaled(digits, exponent - fraction.length);
+  if (sign === '-' && digits > 0n) throw new TypeError(`a size is not negative: ${JSON.stringify(value)}`);
+  if (bytes === undefined || bytes > BigInt(Number.MAX_SAFE_INTEGER))
     throw new TypeError(`a size is 2^53 − 1 bytes at most: ${JSON.stringify(value)}`);
   return Number(bytes);
 }
 
-/** `digits × 10^exponent × factor`, rounded up, without floating point. */
-function scaled(digits: string, exponent: number, factor: bigint): bigint {
-  const [whole = '', fraction = ''] = digits.split('.');
-  const places = exponent - fraction.length;
-  const product = BigInt(whole + fraction) * factor * 10n ** BigInt(Math.max(places, 0));
-  const divisor = 10n ** BigInt(Math.max(-places, 0));
-  return (product + divisor - 1n) / divisor;
+/** The API server keeps the lowest 32 bits of an exponent: `1e4294967305` is `1e9` to it. */
+function exponentOf(text: string): number {
+  return Number(BigInt.asIntN(32, BigInt(text.replace('+', ''))));
 }
 
-function binaryFactor(suffix: string): bigint {
-  return 1024n ** BigInt(BINARY_UNITS.indexOf(suffix) + 1);
+/** `digits × 10^places`, rounded up, without floating point; undefined if it has more digits than any size. */
+function scaled(digits: bigint, places: number): bigint | undefined {
+  if (digits === 0n) return 0n;
+  const { length } = String(digits);
+  if (length + places > MAX_DIGITS) return undefined;
+  if (length + places < 0) return 1n;
+  const divisor = 10n ** BigInt(Math.max(-places, 0));
+  return (digits * 10n ** BigInt(Math.max(places, 0)) + divisor - 1n) / divisor;
 }
 
 /** Bytes as people write them: the largest binary unit, two decimals at most: `256Mi`, `1.5Gi`, `953.67Mi`, `512`. */

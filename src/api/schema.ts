@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseQuantity, type Quantity } from './quantity.ts';
 
 /** The shapes that the kinds share, and how a CEL rule is written on a schema. What is put into `.meta()` reaches the CRD as it is. */
 
@@ -15,14 +16,28 @@ export interface CelRule {
   readonly optionalOldSelf?: true;
 }
 
-/** For `.meta()`: what the API server enforces. `.refine` must not be used in this room, as it never reaches the server. */
+/** For `.meta()`: what the API server enforces. `.refine` never reaches the server: only beside a keyword or rule that says the same, see {@link enforcedBy}. */
 export function rules(...list: readonly CelRule[]) {
   return { 'x-kubernetes-validations': list };
 }
 
-/** A string of `maxLength` characters at most. Unbounded strings are refused by the API server's cost estimate of CEL rules. */
+/** For `.refine()`: the API server enforces the same by a keyword or rule in `.meta()`. */
+export function enforcedBy(keyword: string) {
+  return { params: { enforcedBy: keyword } };
+}
+
+/**
+ * A string of `maxLength` characters at most, counted as the API server does: zod's own limit counts an emoji as two. Unbounded
+ * strings are refused by the server's cost estimate of CEL rules.
+ */
 export function text(maxLength: number) {
-  return z.string().max(maxLength);
+  return z
+    .string()
+    .refine((value) => value.length <= maxLength || [...value].length <= maxLength, {
+      ...enforcedBy('maxLength'),
+      message: `must have ${maxLength} characters or less`,
+    })
+    .meta({ maxLength });
 }
 
 /** A string that must match `pattern` (RE2, no look-around); the server answers anything else with `message` and the value. */
@@ -30,7 +45,7 @@ export function matching(pattern: RegExp, maxLength: number, message: string) {
   const rule = `self.matches(r'${pattern.source}')`;
   return text(maxLength)
     .regex(pattern)
-    .meta(rules({ rule, message, messageExpression: `${celString(`${message}; got `)} + self` }));
+    .meta({ maxLength, ...rules({ rule, message, messageExpression: `${celString(`${message}; got `)} + self` }) });
 }
 
 /** An int64. */
@@ -64,31 +79,35 @@ export function atomicList<Item extends z.ZodType>(item: Item, maxItems: number)
 /** Longest text of a quantity that is looked at; 16Ti in bytes has 14 digits. */
 const QUANTITY_MAX_LENGTH = 32;
 
-/** A Kubernetes quantity, number or string, between `min` and `max` (themselves quantities). */
+/**
+ * A Kubernetes quantity, number or string, between `min` and `max` (themselves quantities). One rule: each would say the same of a
+ * number with a fraction, which none of them is asked about.
+ */
 export function quantity(min: string, max: string) {
   const isQuantity = 'isQuantity(string(self))';
   const compared = (limit: string) => `quantity(string(self)).compareTo(quantity('${limit}'))`;
-  return z.union([z.int(), z.string().max(QUANTITY_MAX_LENGTH)]).meta({
-    'x-kubernetes-int-or-string': true,
-    maxLength: QUANTITY_MAX_LENGTH,
-    ...rules(
-      {
-        rule: isQuantity,
-        message: 'must be a quantity such as 500Mi, 1.5Gi or 1073741824',
-        messageExpression: `"must be a quantity such as 500Mi, 1.5Gi or 1073741824; got " + string(self)`,
-      },
-      {
-        rule: `!${isQuantity} || ${compared(min)} >= 0`,
-        message: `must be ${min} or more`,
-        messageExpression: `"must be ${min} or more; got " + string(self)`,
-      },
-      {
-        rule: `!${isQuantity} || ${compared(max)} <= 0`,
-        message: `must be ${max} or less`,
-        messageExpression: `"must be ${max} or less; got " + string(self)`,
-      },
-    ),
-  });
+  const message = 'must be a quantity such as 500Mi, 1.5Gi or 1073741824';
+  return z
+    .union([z.int(), text(QUANTITY_MAX_LENGTH)])
+    .refine(isReadable, { ...enforcedBy(isQuantity), message })
+    .meta({
+      'x-kubernetes-int-or-string': true,
+      maxLength: QUANTITY_MAX_LENGTH,
+      ...rules({
+        rule: `${isQuantity} && ${compared(min)} >= 0 && ${compared(max)} <= 0`,
+        message,
+        messageExpression: `(!${isQuantity} ? "${message}" : ${compared(min)} < 0 ? "must be ${min} or more" : "must be ${max} or less") + "; got " + string(self)`,
+      }),
+    });
+}
+
+function isReadable(value: Quantity): boolean {
+  try {
+    parseQuantity(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function celString(value: string): string {

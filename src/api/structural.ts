@@ -20,7 +20,6 @@ export interface StructuralSchema {
   maxItems?: number;
   maxProperties?: number;
   pattern?: string;
-  anyOf?: readonly { readonly type: 'integer' | 'string' }[];
   'x-kubernetes-int-or-string'?: true;
   'x-kubernetes-list-type'?: string;
   'x-kubernetes-list-map-keys'?: readonly string[];
@@ -69,7 +68,7 @@ export function toStructural(schema: z.ZodType): StructuralSchema {
 function rejectUnenforced(schema: z.core.$ZodType, path: string): void {
   for (const check of schema._zod.def.checks ?? []) {
     const def: z.core.$ZodCheckDef & { readonly pattern?: unknown } = check._zod.def;
-    if (def.check === 'custom')
+    if (def.check === 'custom' && !isEnforced(def))
       throw new TypeError(`${path}: the API server does not enforce .refine(); write a CEL rule`);
     if (def.check === 'overwrite')
       throw new TypeError(`${path}: the API server does not change values, remove .trim() and the like`);
@@ -78,25 +77,27 @@ function rejectUnenforced(schema: z.core.$ZodType, path: string): void {
   }
 }
 
+/** See `enforcedBy` of schema.ts. */
+function isEnforced(def: z.core.$ZodCheckDef & { readonly params?: { readonly enforcedBy?: unknown } }): boolean {
+  return typeof def.params?.enforcedBy === 'string';
+}
+
 function convert(json: JsonSchema, path: string): StructuralSchema {
   const out: Record<string, unknown> = {};
   const unknown = Object.keys(json).find((key) => !KEPT.includes(key) && !CONVERTED.includes(key));
   if (unknown !== undefined) throw new TypeError(`${path}: a structural schema has no keyword ${unknown}`);
   for (const key of KEPT) if (json[key] !== undefined) out[key] = json[key];
   dropNoise(out);
-  if (json['x-kubernetes-int-or-string'] === true) {
-    // The API server takes these two alternatives in this order only, and no type beside them.
-    return { ...out, anyOf: [{ type: 'integer' }, { type: 'string' }] };
-  }
+  // Without zod's two alternatives: the API server answers a fraction with the types, not with "must validate at least one schema".
+  if (json['x-kubernetes-int-or-string'] === true) return out;
   if (json.anyOf !== undefined) throw new TypeError(`${path}: a union is not structural; use one type and CEL rules`);
   if (out.type === undefined) throw new TypeError(`${path}: a structural schema needs a type`);
   return { ...out, ...children(json, path) };
 }
 
-/** zod's bounds of safe integers say nothing, and a pattern that a CEL rule repeats would be a second, less readable refusal. */
+/** Integers are as zod reads them, up to 2^53 − 1 (JSON in JavaScript holds no more); its lower bound says nothing. A pattern that a CEL rule repeats would be a second, less readable refusal. */
 function dropNoise(out: Record<string, unknown>): void {
   if (out.minimum === Number.MIN_SAFE_INTEGER) delete out.minimum;
-  if (out.maximum === Number.MAX_SAFE_INTEGER) delete out.maximum;
   const validations = (out['x-kubernetes-validations'] ?? []) as readonly CelRule[];
   if (validations.some(({ rule }) => rule.includes(String(out.pattern)))) delete out.pattern;
 }

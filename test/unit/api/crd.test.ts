@@ -92,7 +92,7 @@ describe('toStructural', () => {
     expect(() => toStructural(schema)).toThrow(message);
   });
 
-  test('toStructural: writes int-or-string as the API server wants it, and drops what says nothing', () => {
+  test('toStructural: writes int-or-string and integers as they can be read, and drops what says nothing', () => {
     const schema = z.object({
       size: z.union([z.int(), z.string()]).meta({ 'x-kubernetes-int-or-string': true }),
       count: z.int().default(3),
@@ -104,8 +104,8 @@ describe('toStructural', () => {
       plain: z.string().regex(/^a$/).optional(),
     });
     expect(toStructural(schema).properties).toEqual({
-      size: { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }, { type: 'string' }] },
-      count: { type: 'integer', default: 3 },
+      size: { 'x-kubernetes-int-or-string': true },
+      count: { type: 'integer', maximum: Number.MAX_SAFE_INTEGER, default: 3 },
       mode: { type: 'string', 'x-kubernetes-validations': [{ rule: "self.matches(r'^a$')", message: 'must be a' }] },
       plain: { type: 'string', pattern: '^a$' },
     });
