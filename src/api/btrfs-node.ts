@@ -72,7 +72,7 @@ export const BtrfsNode = z
 
 export type BtrfsNode = z.infer<typeof BtrfsNode>;
 
-/** A BtrfsNode as the API server gives it: unknown keys dropped, defaults applied. Throws TypeError that names the field. */
+/** A BtrfsNode as the API server gives it: unknown keys dropped, defaults applied. See {@link parseObject}. */
 export function parseBtrfsNode(raw: unknown): BtrfsNode {
   return parseObject('BtrfsNode', BtrfsNode, raw);
 }

@@ -24,9 +24,15 @@ export const BuildCache = z
 
 export type BuildCache = z.infer<typeof BuildCache>;
 
-/** A BuildCache as the API server gives it: unknown keys dropped, defaults applied. Throws TypeError that names the field. */
+/** Nothing is published by a rule that is not understood. */
+const standIns = {
+  spec: { volumeRef: { name: 'unreadable' }, publishPolicy: 'Never' },
+  goesOnWithout: ['publishPolicy'],
+};
+
+/** A BuildCache as the API server gives it: unknown keys dropped, defaults applied. See {@link parseObject}. */
 export function parseBuildCache(raw: unknown): BuildCache {
-  return parseObject('BuildCache', BuildCache, raw);
+  return parseObject('BuildCache', BuildCache, raw, standIns);
 }
 
 export const buildCacheType = {

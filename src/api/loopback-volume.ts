@@ -59,9 +59,15 @@ export const LoopbackVolume = z
 
 export type LoopbackVolume = z.infer<typeof LoopbackVolume>;
 
-/** A LoopbackVolume as the API server gives it: unknown keys dropped, defaults applied. Throws TypeError that names the field. */
+/** Sums count what there is; what becomes of the data is not guessed. */
+const standIns = {
+  spec: { size: 0, deletionPolicy: 'Retain' },
+  goesOnWithout: ['compression', 'discard', 'durability'],
+};
+
+/** A LoopbackVolume as the API server gives it: unknown keys dropped, defaults applied. See {@link parseObject}. */
 export function parseLoopbackVolume(raw: unknown): LoopbackVolume {
-  return parseObject('LoopbackVolume', LoopbackVolume, raw);
+  return parseObject('LoopbackVolume', LoopbackVolume, raw, standIns);
 }
 
 export const loopbackVolumeType = {

@@ -63,6 +63,10 @@ export const commonReasons = {
     'Look for processes in D state; often only a restart of the node helps.',
   ),
   InternalError: term('The operator met a case that it does not know.', 'Report it with the log.'),
+  Unreadable: term(
+    'A field of spec has a value that this version of the operator cannot read; the object is left alone, and can be deleted.',
+    'Correct the field that the message names, or update the operator.',
+  ),
   Deleting: term('The object is being deleted.', 'See condition Removed, and Stalled if it is there.'),
 };
 

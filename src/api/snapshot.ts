@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { API_VERSION } from './group.ts';
 import { ageColumn, type KindDefinition, messageColumn, readyColumns, untouchedStatus } from './kind.ts';
-import { parseObject } from './parse.ts';
+import { parseObject, unreadableOf } from './parse.ts';
 import { snapshotConditionTypes, snapshotReasons } from './reasons-snapshot.ts';
 import { objectMeta } from './schema.ts';
 import { SnapshotSpec } from './snapshot-spec.ts';
@@ -24,9 +24,16 @@ export const Snapshot = z
 
 export type Snapshot = z.infer<typeof Snapshot>;
 
-/** A Snapshot as the API server gives it: unknown keys dropped, defaults applied. Throws TypeError that names the field. */
+const UNKNOWN_VOLUME = 'unreadable';
+/** What becomes of the data is not guessed. */
+const standIns = { spec: { volumeRef: { name: UNKNOWN_VOLUME }, deletionPolicy: 'Retain' }, goesOnWithout: [] };
+
+/** A Snapshot as the API server gives it: unknown keys dropped, defaults applied. See {@link parseObject}. */
 export function parseSnapshot(raw: unknown): Snapshot {
-  return parseObject('Snapshot', Snapshot, raw);
+  const snapshot = parseObject('Snapshot', Snapshot, raw, standIns);
+  const isElsewhere = unreadableOf(snapshot) !== undefined && snapshot.spec.volumeRef.name === UNKNOWN_VOLUME;
+  // It can't be removed from where nobody knows: it stays there, as an orphan.
+  return isElsewhere ? { ...snapshot, spec: { ...snapshot.spec, deletionPolicy: 'Retain' } } : snapshot;
 }
 
 export const snapshotType = {

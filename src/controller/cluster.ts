@@ -105,9 +105,12 @@ function startReflectors(options: ClusterOptions, commitments: Commitments): Ref
   return {
     volumes: start('volumes', (change) => {
       const key = keyOf(change.object);
-      if (change.kind === 'deleted') commitments.forget(key);
-      else commitments.observe(key, change.object);
-      options.onChange('volumes', change);
+      try {
+        if (change.kind === 'deleted') commitments.forget(key);
+        else commitments.observe(key, change.object);
+      } finally {
+        options.onChange('volumes', change);
+      }
     }),
     snapshots: start('snapshots'),
     caches: start('caches'),

@@ -15,6 +15,8 @@ export interface ObjectState {
   readonly namespace: string;
   readonly name: string;
   readonly conditions: readonly ConditionState[];
+  /** Something in spec can't be read by this version. */
+  readonly isUnreadable?: boolean;
 }
 
 export interface ObjectMetricsSource {
@@ -62,6 +64,12 @@ function addCounts(registry: Registry, objects: ObjectMetricsSource['objects']):
     help: 'Objects that no retry mends: somebody has to change something.',
     labelNames: ['kind', 'namespace'],
     read: () => countBy(objects(), (object) => [{}, statusOf(object, 'Stalled') === 'True' ? 1 : 0]),
+  });
+  addScrapedGauge(registry, {
+    name: 'btrfs_objects_unreadable',
+    help: 'Objects with something in spec that this version of the operator cannot read.',
+    labelNames: ['kind', 'namespace'],
+    read: () => countBy(objects(), ({ isUnreadable }) => [{}, isUnreadable === true ? 1 : 0]),
   });
 }
 

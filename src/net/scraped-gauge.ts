@@ -11,7 +11,7 @@ export interface ScrapedGauge<Label extends string> {
   readonly read: () => Iterable<Sample<Label>>;
 }
 
-/** Adds a gauge that is made anew for each scrape: it never shows what there is no more. */
+/** Adds a gauge that is made anew for each scrape: it never shows what there is no more. One that can't be read is left out alone. */
 export function addScrapedGauge<Label extends string = never>(
   registry: Registry,
   { name, help, labelNames, read }: ScrapedGauge<Label>,
@@ -25,7 +25,13 @@ export function addScrapedGauge<Label extends string = never>(
       this.reset();
       // A gauge without labels is 0 after a reset, which may not be so.
       if (labelNames.length === 0) this.remove({});
-      for (const [labels, value] of read()) this.set(labels, value);
+      try {
+        for (const [labels, value] of read()) this.set(labels, value);
+      } catch {
+        // Half of the series would be taken for all of them.
+        this.reset();
+        if (labelNames.length === 0) this.remove({});
+      }
     },
   });
 }

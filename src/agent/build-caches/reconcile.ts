@@ -16,6 +16,7 @@ import {
 import { removeGenerations } from '../../storage/caches/remove.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { removeObject } from '../pass/removal.ts';
+import { tellUnreadable } from '../pass/unreadable.ts';
 import { proveOrphan } from '../prove-orphan.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { volumeOf } from '../snapshots/relations.ts';
@@ -47,7 +48,7 @@ export function createBuildCacheReconcile(
     }
     const cache = options.writer.freshest(cached);
     if (cache.metadata.deletionTimestamp !== undefined) return await removeObject(options, removal, cache, signal);
-    return await new Pass(options, cache, signal).run();
+    return (await tellUnreadable(options, cache)) ?? (await new Pass(options, cache, signal).run());
   };
 }
 

@@ -7,6 +7,7 @@ import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { nameOf } from '../build-caches/status.ts';
 import { removeObject } from '../pass/removal.ts';
+import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { ensureClone } from './clone.ts';
 import { type Action, decide, isNew, type Refusal } from './decide.ts';
@@ -30,7 +31,7 @@ export function createClaimReconcile(
     }
     const claim = options.writer.freshest(cached);
     if (claim.metadata.deletionTimestamp !== undefined) return await removeObject(options, removal, claim, signal);
-    return await new Pass(options, claim, signal).run();
+    return (await tellUnreadable(options, claim)) ?? (await new Pass(options, claim, signal).run());
   };
 }
 

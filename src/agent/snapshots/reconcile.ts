@@ -15,6 +15,7 @@ import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
+import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { timeOperation } from '../time-operation.ts';
 import { decide, type Refusal } from './decide.ts';
@@ -42,7 +43,7 @@ export function createSnapshotReconcile(options: SnapshotReconcilerOptions): Rec
     const snapshot = options.writer.freshest(cached);
     if (snapshot.metadata.deletionTimestamp !== undefined)
       return await removeObject(options, removal, snapshot, signal);
-    return await new Pass(options, snapshot, signal, pass).run();
+    return (await tellUnreadable(options, snapshot)) ?? (await new Pass(options, snapshot, signal, pass).run());
   };
 }
 

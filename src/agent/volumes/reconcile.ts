@@ -12,6 +12,7 @@ import { observeVolume, type VolumeObservation } from '../../storage/volumes/obs
 import { rememberRefusedShrink } from '../../storage/volumes/resize-refusal.ts';
 import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
+import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply } from './apply.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
@@ -40,7 +41,7 @@ export function createVolumeReconcile(options: VolumeReconcilerOptions): Reconci
     }
     const volume = options.writer.freshest(cached);
     if (volume.metadata.deletionTimestamp === undefined)
-      return await new Pass(options, refused, volume, signal, pass).run();
+      return (await tellUnreadable(options, volume)) ?? (await new Pass(options, refused, volume, signal, pass).run());
     for (const remembered of [refused.busy, refused.fills]) remembered.delete(volume.metadata.uid);
     return await removeObject(options, volumeRemoval(options), volume, signal);
   };
@@ -241,10 +242,7 @@ class Pass {
     const { record, tree } = seen ?? {};
     if (record === undefined || tree === undefined) return undefined;
     const { filesystemUUID } = record;
-    return await readUsage(this.#options.storage, {
-      uid: this.#uid,
-      filesystemUUID,
-      sizeBytes: tree.filesystemSizeBytes,
-    });
+    const sizeBytes = tree.filesystemSizeBytes;
+    return await readUsage(this.#options.storage, { uid: this.#uid, filesystemUUID, sizeBytes });
   }
 }

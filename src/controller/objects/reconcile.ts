@@ -1,5 +1,6 @@
 import { agentManager, CONTROLLER_MANAGER } from '../../api/group.ts';
 import type { PlacedStatus } from '../../api/ownership.ts';
+import { whyLeftAlone } from '../../api/parse.ts';
 import { ApiError, isConflict, isInvalid, isNotFound } from '../../kube/errors.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import { keyOf } from '../../kube/object.ts';
@@ -72,14 +73,18 @@ class ObjectPass<T extends PlacedObject> {
 
   #decide(object: T): Decision {
     const { nodeName } = object.status;
-    const expiresAt = this.#kind.expiresAt?.(object);
+    const unreadable = whyLeftAlone(object);
+    const expiresAt = unreadable === undefined ? this.#kind.expiresAt?.(object) : undefined;
     return decideObject({
       object,
       finalizer: this.#kind.finalizer,
       nodeState: nodeName === undefined ? undefined : this.#cluster.nodeStateOf(nodeName),
       isAssumed: this.#kind.isAssumed(keyOf(object)),
       expiresInMs: expiresAt === undefined ? undefined : expiresAt.getTime() - this.#clock.now().getTime(),
-      placement: () => this.#kind.place(object),
+      placement: () =>
+        unreadable === undefined
+          ? this.#kind.place(object)
+          : { kind: 'none', reason: 'Unreadable', message: unreadable },
     });
   }
 
@@ -142,7 +147,8 @@ class ObjectPass<T extends PlacedObject> {
     const update: ScheduledUpdate = { nodeName: undefined, reason, message };
     if (!saysScheduled(object, update)) {
       await this.#writeScheduled(object, update, signal);
-      this.#events.record(object, 'Warning', 'FailedScheduling', 'Place', message);
+      const event = reason === 'Unreadable' ? reason : 'FailedScheduling';
+      this.#events.record(object, 'Warning', event, 'Place', message);
     }
     return waiting(SAFETY_NET_MS, reason, message);
   }

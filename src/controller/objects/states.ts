@@ -1,4 +1,5 @@
 import type { Condition } from '../../api/conditions.ts';
+import { unreadableOf } from '../../api/parse.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ObjectMetricsSource, ObjectState } from '../../net/object-metrics.ts';
 
@@ -21,8 +22,9 @@ export function objectStates({ volumes, snapshots, caches, claims, btrfsNodes }:
   };
 }
 
-function stateOf({ kind, metadata, status }: Judged): ObjectState {
+function stateOf(object: Judged): ObjectState {
+  const { kind, metadata, status } = object;
   const { namespace = '', name } = metadata;
   const conditions = (status.conditions ?? []).map(({ type, status, reason }) => ({ type, status, reason }));
-  return { kind, namespace, name, conditions };
+  return { kind, namespace, name, conditions, isUnreadable: unreadableOf(object) !== undefined };
 }

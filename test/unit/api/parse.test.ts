@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { parseBtrfsNode } from '../../../src/api/btrfs-node.ts';
 import { type LoopbackVolumeStatus, parseLoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import { ownedByAgent, ownedByController } from '../../../src/api/ownership.ts';
+import { unreadableOf, whyLeftAlone } from '../../../src/api/parse.ts';
+import { parseSnapshot } from '../../../src/api/snapshot.ts';
 
 const metadata = { namespace: 'team', name: 'demo', uid: 'u1', resourceVersion: '7' };
 const since = '2026-11-21T10:00:00Z';
@@ -60,7 +62,7 @@ test('parseLoopbackVolume: reads null as absence', () => {
   expect(volume.status).toEqual({ observedGeneration: -1 });
 });
 
-test.each([
+const refused = [
   [
     { metadata, spec: { size: '1Gi', owner: { mode: '4755' } } },
     /^cannot read LoopbackVolume team\/demo: spec\.owner\.mode: .*; got "4755"$/,
@@ -68,11 +70,49 @@ test.each([
   [{ metadata, spec: {} }, /^cannot read LoopbackVolume team\/demo: spec\.size: .*; got nothing$/],
   [{ metadata, spec: { size: '1Gi', discard: false } }, /spec\.discard: .*; got false$/],
   [{ metadata }, /team\/demo: spec: .*; got nothing$/],
+] as const;
+
+test.each(refused)(
+  'F33 parseObject: reads the rest, and names kind, object, field and value of what it cannot read (%#)',
+  (raw, message) => {
+    const volume = parseLoopbackVolume(raw);
+    expect(volume.metadata).toEqual(metadata);
+    expect(unreadableOf(volume)?.message).toMatch(message);
+    expect(volume.spec).toMatchObject({ size: expect.anything(), mounted: true });
+  },
+);
+
+test('F33 parseObject: stands in for what cannot be missing, with nothing that would do harm', () => {
+  const spec = { size: 'much', deletionPolicy: 'Archive', label: 5, owner: { uid: -1, gid: 7 }, mounted: 'yes' };
+  const volume = parseLoopbackVolume({ metadata, spec, status: { nodeName: 'a', sizeBytes: 4096 } });
+  expect(volume.spec).toMatchObject({ size: 0, deletionPolicy: 'Retain', owner: { uid: 0, gid: 7 }, mounted: true });
+  expect(volume.status).toEqual({ nodeName: 'a', sizeBytes: 4096 });
+  expect(whyLeftAlone(volume)).toMatch(/^cannot read LoopbackVolume team\/demo: spec\..*can be deleted$/);
+  const snapshot = parseSnapshot({ metadata, spec: { source: { volume: {} }, deletionPolicy: 'Delete' } });
+  expect(snapshot.spec.deletionPolicy).toBe('Retain');
+});
+
+test('F33 parseObject: goes on without a field that says how, not what', () => {
+  const volume = parseLoopbackVolume({ metadata, spec: { size: '1Gi', discard: 'Lazy' } });
+  expect(volume.spec.discard).toBe('Async');
+  expect(unreadableOf(volume)?.message).toMatch(/spec\.discard: .*; got "Lazy"$/);
+  expect(whyLeftAlone(volume)).toBeUndefined();
+});
+
+test('F33 parseObject: leaves out what it cannot read of status, and nothing else', () => {
+  const conditions = [condition('Ready'), { ...condition('New'), status: 'Maybe' }, condition('Mounted')];
+  const status = { nodeName: 'a', progress: { operation: 'Defragment' }, sizeBytes: 2 ** 53, conditions };
+  const volume = parseLoopbackVolume({ metadata, spec: { size: '1Gi' }, status });
+  expect(volume.status).toEqual({ nodeName: 'a', conditions: [condition('Ready'), condition('Mounted')] });
+  expect(unreadableOf(volume)).toBeUndefined();
+});
+
+test.each([
   [{ metadata: { name: 'x' }, spec: { size: '1Gi' } }, /LoopbackVolume x: metadata\.uid/],
   [{ kind: 'BtrfsNode', metadata, spec: { size: '1Gi' } }, /: kind: /],
   [null, /^cannot read LoopbackVolume \(without a name\): the object: .*; got null$/],
   ['text', /: the object: .*; got "text"$/],
-])('parseLoopbackVolume: names kind, object, field and value of what it cannot read (%#)', (raw, message) => {
+])('parseLoopbackVolume: refuses what is no object of its kind (%#)', (raw, message) => {
   expect(() => parseLoopbackVolume(raw)).toThrow(message);
   expect(() => parseLoopbackVolume(raw)).toThrow(TypeError);
 });

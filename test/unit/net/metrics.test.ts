@@ -3,6 +3,7 @@ import { createAgentMetrics } from '../../../src/net/agent-metrics.ts';
 import { createMetrics, type Metrics } from '../../../src/net/metrics.ts';
 import { addNodeMetrics, type NodeFigures } from '../../../src/net/node-metrics.ts';
 import { addObjectMetrics, type ObjectState } from '../../../src/net/object-metrics.ts';
+import { addScrapedGauge } from '../../../src/net/scraped-gauge.ts';
 
 /** The samples of one metric as `{labels} value` lines. */
 async function samples(metrics: Metrics, name: string): Promise<string[]> {
@@ -189,4 +190,21 @@ describe('addObjectMetrics', () => {
       '{node="node-a",type="Ready",status="Unknown",reason="NodeLost"} 1',
     ]);
   });
+});
+
+it('F29 addScrapedGauge: one that cannot be read is left out alone, whole', async () => {
+  const { registry } = createMetrics();
+  addScrapedGauge(registry, {
+    name: 'poisoned',
+    help: 'Half of it.',
+    labelNames: ['name'],
+    *read() {
+      yield [{ name: 'a' }, 1];
+      throw new Error('unreadable');
+    },
+  });
+  addScrapedGauge(registry, { name: 'well', help: 'All of it.', labelNames: [], read: () => [[{}, 3]] });
+  const page = await registry.metrics();
+  expect(page).not.toContain('poisoned{');
+  expect(page).toMatch(/^well 3$/m);
 });
