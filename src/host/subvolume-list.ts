@@ -1,4 +1,4 @@
-import type { Run } from './command.ts';
+import { CommandError, type Run } from './command.ts';
 import { UnexpectedOutputError } from './unexpected-output.ts';
 
 const TIMEOUT_MS = 60_000;
@@ -34,15 +34,19 @@ export async function listSubvolumesIn(
   return parseSubvolumeList(stdout);
 }
 
-/** True if any subvolume lies in the one at `path`; their names may be anybody's. */
+/** True if any subvolume lies in the one at `path`; their names may be anybody's, and as many as they like. */
 export async function hasSubvolumesIn(run: Run, path: string): Promise<boolean> {
-  const { stdout } = await run({
-    file: 'btrfs',
-    args: ['subvolume', 'list', '-o', '--', path],
-    timeoutMs: TIMEOUT_MS,
-  });
-  return stdout !== '';
+  try {
+    const args = ['subvolume', 'list', '-o', '--', path];
+    return (await run({ file: 'btrfs', args, timeoutMs: TIMEOUT_MS })).stdout !== '';
+  } catch (error) {
+    if (error instanceof CommandError && TOO_MANY.test(error.failure.stderrTail)) return true;
+    throw error;
+  }
 }
+
+/** What the runner says of a command whose output has no end. */
+const TOO_MANY = /^more than \d+ bytes of output$/;
 
 const LINE =
   /^ID (\d+) gen (\d+) top level \d+ parent_uuid (-|[0-9a-f-]{36})\s+received_uuid (-|[0-9a-f-]{36})\s+uuid ([0-9a-f-]{36}) path (.+)$/;
@@ -81,7 +85,7 @@ export interface NestedSubvolume {
 
 /**
  * Ids of all subvolumes of the filesystem with that of the subvolume each lies in. NOTE: names in the output are anybody's
- * and may forge lines: each id has to be proven by {@link resolveSubvolume} before it is used.
+ * and may forge lines: only for a filesystem of which all but what is known goes.
  */
 export async function listNesting(run: Run, path: string): Promise<readonly NestedSubvolume[]> {
   const { stdout } = await run({ file: 'btrfs', args: ['subvolume', 'list', '-p', '--', path], timeoutMs: TIMEOUT_MS });
@@ -89,15 +93,4 @@ export async function listNesting(run: Run, path: string): Promise<readonly Nest
     id: Number(id),
     parentId: Number(parentId),
   }));
-}
-
-/** Path of a subvolume from the top of its filesystem; undefined if there is none of the id. */
-export async function resolveSubvolume(run: Run, id: number, path: string): Promise<string | undefined> {
-  const { stdout, exitCode } = await run({
-    file: 'btrfs',
-    args: ['inspect-internal', 'subvolid-resolve', '--', String(id), path],
-    timeoutMs: TIMEOUT_MS,
-    okExitCodes: [0, 1],
-  });
-  return exitCode === 0 ? stdout.replace(/\n$/, '') : undefined;
 }

@@ -76,15 +76,6 @@ export async function deleteSubvolumeById(run: Run, id: number, path: string): P
   });
 }
 
-/** The subvolume that is mounted at `path` can be changed; it is no longer a received one. Only for one that is going. */
-export async function makeWritable(run: Run, path: string): Promise<void> {
-  await run({
-    file: 'btrfs',
-    args: ['property', 'set', '-f', '-t', 'subvol', '--', path, 'ro', 'false'],
-    timeoutMs: TIMEOUT_MS,
-  });
-}
-
 /**
  * The space of all subvolumes that are deleted now is free again, or the time is over: one that a process has files open in
  * waits for that. The caller has woken the cleaner by a sync. False if the time was over.

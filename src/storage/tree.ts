@@ -1,25 +1,19 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../host/btrfs-filesystem.ts';
-import { CommandError, type Run } from '../host/command.ts';
+import type { Run } from '../host/command.ts';
 import { copyInto, readText, removePaths, replaceWith, syncFiles } from '../host/files.ts';
 import type { Mount } from '../host/mountinfo.ts';
-import { deleteSubvolumeById, deleteSubvolumes } from '../host/subvolume.ts';
-import {
-  hasSubvolumesIn,
-  type ListedSubvolume,
-  listNesting,
-  listSubvolumesIn,
-  resolveSubvolume,
-} from '../host/subvolume-list.ts';
+import { deleteSubvolumes } from '../host/subvolume.ts';
+import { hasSubvolumesIn, type ListedSubvolume, listSubvolumesIn } from '../host/subvolume-list.ts';
 import { coalesced } from './coalesce.ts';
+import { type Emptying, emptySubvolumes } from './empty-subvolume.ts';
 import { StorageError } from './errors.ts';
 import { STAGING_NAME, TREE_NAME } from './layout.ts';
-import { unsealSubvolumes } from './unseal.ts';
 
 export type { ListedSubvolume } from '../host/subvolume-list.ts';
 
-/** Arguments of one command; the kernel's limit is 2 MiB for all of them. */
+/** Arguments of one command: the kernel's limit is 2 MiB for all of them, and more than that may be asked for at once. */
 const MAX_PATHS = 1_000;
 
 /**
@@ -70,7 +64,10 @@ export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: Tre
   const path = mount.mountPoint;
   const list = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'all'));
   const listReadOnly = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'read-only'));
-  const remove = coalesced((paths: readonly string[]) => deleteSubvolumes(run, within(path, paths)));
+  const remove = coalesced(async (paths: readonly string[]) => {
+    const gone = await inParts(paths, (some) => deleteSubvolumes(run, within(path, some)));
+    return gone.every((which) => which === 'all') ? 'all' : 'some';
+  });
   const write = coalesced((records: readonly (NewRecord | undefined)[]) =>
     writeRecords(
       run,
@@ -79,11 +76,13 @@ export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: Tre
     ),
   );
   const removeDirectories = coalesced((paths: readonly string[]) =>
-    removePaths(run, [
-      ...within(path, paths, RECORD_NAME),
-      ...within(path, paths, `${RECORD_NAME}.new`),
-      ...within(path, paths),
-    ]),
+    inParts(paths, (some) =>
+      removePaths(run, [
+        ...within(path, some, RECORD_NAME),
+        ...within(path, some, `${RECORD_NAME}.new`),
+        ...within(path, some),
+      ]),
+    ),
   );
   const findNested = coalesced(async (paths: readonly string[]) => {
     const each = await Promise.all(
@@ -92,17 +91,19 @@ export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: Tre
     return new Set(each);
   });
   const sync = coalesced<void, void>(() => syncFilesystem(run, path));
-  const unseal = coalesced((ids: readonly (readonly number[])[]) =>
-    unsealSubvolumes(run, { device: mount.source, mountPath: sidePath }, ids.flat()),
+  const empty = coalesced((emptyings: readonly Emptying[]) =>
+    emptySubvolumes(run, { device: mount.source, mountPath: sidePath }, emptyings),
   );
   const removeWithNested = async (subvolumePath: string) => {
-    const left = (await list()).get(subvolumePath);
-    if (left === undefined) return;
-    await removeNested(run, path, left, unseal);
-    if ((await remove(subvolumePath)) === 'all' || !(await list()).has(subvolumePath)) return;
-    throw new StorageError('failed', `the subvolume ${subvolumePath} could not be deleted`, {
-      reason: 'CommandFailed',
-    });
+    for (const how of ['as it is', 'unsealed'] as const) {
+      const left = (await list()).get(subvolumePath);
+      if (left === undefined) return;
+      await empty({ id: left.id, how });
+      await remove(subvolumePath);
+    }
+    if (!(await list()).has(subvolumePath)) return;
+    const message = `the subvolume ${subvolumePath} could not be deleted; end what holds it (a btrfs send, or a swap file in it)`;
+    throw new StorageError('failed', message, { reason: 'CommandFailed' });
   };
   return {
     run,
@@ -129,7 +130,7 @@ export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: Tre
     async removeSubvolume(subvolumePath) {
       if ((await list()).has(subvolumePath)) await this.removeSubvolumes([subvolumePath]);
     },
-    removeDirectory: removeDirectories,
+    removeDirectory: async (directoryPath) => void (await removeDirectories(directoryPath)),
     hasNested: async (subvolumePath) => (await findNested(subvolumePath)).has(subvolumePath),
     sync: () => sync(),
   };
@@ -140,8 +141,17 @@ function textOf(record: object): string {
 }
 
 function within(treePath: string, paths: readonly string[], name = ''): string[] {
-  if (paths.length > MAX_PATHS) throw new RangeError(`${paths.length} paths for one command`);
   return paths.map((path) => join(treePath, path, name));
+}
+
+/** One command after the other, each for as many as it takes. */
+async function inParts<Result>(
+  paths: readonly string[],
+  work: (some: readonly string[]) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let at = 0; at < paths.length; at += MAX_PATHS) results.push(await work(paths.slice(at, at + MAX_PATHS)));
+  return results;
 }
 
 async function listTree(
@@ -188,40 +198,3 @@ async function writeRecords(
     records.map((record) => join(path, record.path)),
   );
 }
-
-/**
- * Deepest first, by id; each is proven to lie below, and how deep, by its path: what a list says of it may be forged by a
- * tenant's name, but no name has a slash (rule 8).
- */
-async function removeNested(
-  run: Run,
-  treePath: string,
-  { id, path }: ListedSubvolume,
-  unseal: (ids: readonly number[]) => Promise<void>,
-): Promise<void> {
-  const nesting = await listNesting(run, treePath);
-  const below = new Set([id]);
-  for (const parentId of below) {
-    for (const nested of nesting) if (nested.parentId === parentId) below.add(nested.id);
-  }
-  const proven: { readonly id: number; readonly depth: number }[] = [];
-  for (const nested of below) {
-    const found = await resolveSubvolume(run, nested, treePath);
-    if (found?.startsWith(`${path}/`) === true) proven.push({ id: nested, depth: found.split('/').length });
-  }
-  const going = proven.toSorted((a, b) => b.depth - a.depth).map((nested) => nested.id);
-  let isUnsealed = false;
-  for (let [next] = going; next !== undefined; [next] = going) {
-    try {
-      await deleteSubvolumeById(run, next, treePath);
-      going.shift();
-    } catch (error) {
-      if (isUnsealed || !(error instanceof CommandError && IS_SEALED.test(error.failure.stderrTail))) throw error;
-      await unseal([id, ...going]);
-      isUnsealed = true;
-    }
-  }
-}
-
-/** Of a subvolume that lies in a read-only one (EROFS; btrfs-progs 6.2). */
-const IS_SEALED = /Could not destroy subvolume\/snapshot: Read-only file system/;
