@@ -81,12 +81,23 @@ const framing: readonly HostileStream[] = [
   hostile('has a UUID of 8 bytes', streamOf(1, subvol({ uuid: Buffer.alloc(8) })), 'has 8 bytes instead of 16'),
 ];
 
+/** Names, as latin1, that a list of subvolumes would show as something else. */
+export const unprintableNames = [
+  'a\nID 5 gen 1 top level 5 path b',
+  '\n',
+  'a\r',
+  'a\tb',
+  '\x1b[2J',
+  '\xff',
+  '\xe2\x80\xae',
+];
+
 const subjects: readonly HostileStream[] = [
   hostile('makes a file before the subvolume', streamOf(1, mkfile('a')), 'comes before'),
   hostile('is an end marker only', streamOf(1, end()), 'comes before'),
   hostile('makes two subvolumes', full(subvol({ path: 'other' })), 'a second subvolume'),
   hostile('makes a snapshot after the subvolume', full(snapshot()), 'a second subvolume'),
-  ...['..', '.', '', 'a/b', '/a', 'a/', '../a', 'a\0b', 'x'.repeat(256)].flatMap((path) => [
+  ...[...['..', '.', '', 'a/b', '/a', 'a/', '../a', 'a\0b', 'x'.repeat(256)], ...unprintableNames].flatMap((path) => [
     hostile(
       `calls the subvolume ${JSON.stringify(path.slice(0, 9))}`,
       streamOf(1, subvol({ path }), end()),
@@ -123,10 +134,15 @@ const rights: readonly HostileStream[] = [
   hostile('makes a block device', full(command('mknod', { mode: 0o60600, rdev: 0x700 })), 'the device node "file"'),
   hostile('makes a character device', full(command('mknod', { mode: 0o20600, rdev: 0x103 })), 'the device node "file"'),
   hostile('makes a node that is no device', full(command('mknod', { mode: 0o100644 })), 'neither a character nor'),
+  hostile('makes a block device 0:0', full(command('mknod', { mode: 0o60600, rdev: 0 })), 'the device node "file"'),
   hostile('makes a file setuid', full(mkfile('a'), chmod('a', 0o4755)), '"a" setuid'),
-  hostile('makes a directory setuid', full(mkdir('a'), chmod('a', 0o4755)), '"a" setuid'),
-  hostile('makes a file setgid', full(mkfile('a'), chmod('a', 0o2755)), '"a" setgid'),
-  hostile('makes what the parent had setgid', increment(chmod('a', 0o2755)), '"a" setgid'),
+  hostile('makes a file that nobody may run setuid', full(mkfile('a'), chmod('a', 0o4644)), '"a" setuid'),
+  hostile('makes a file setgid', full(mkfile('a'), chmod('a', 0o2755)), '"a" setuid or setgid'),
+  hostile(
+    'makes a file setgid that was a directory once',
+    full(mkdir('a'), command('rmdir', { path: 'a' }), mkfile('a'), chmod('a', 0o2755)),
+    '"a" setuid or setgid',
+  ),
   hostile(
     'sets a mode of more than permissions',
     full(mkfile('a'), chmod('a', 2n ** 32n + 0o4755n)),

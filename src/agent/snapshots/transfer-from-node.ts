@@ -4,6 +4,7 @@ import type { ResourceClient } from '../../kube/resource-client.ts';
 import { TransferError } from '../../net/transfer-protocol.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { receiveSnapshot } from '../../storage/snapshots/receive.ts';
+import { nodeStreamLimits } from '../../storage/streams/validate-stream.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { type IncomingContent, type IncomingContentOptions, withIncoming } from '../incoming-content.ts';
 import type { TransferPort } from '../transfer/port.ts';
@@ -54,7 +55,7 @@ export async function withRemoteContent<T>(
   const peer = await findPeer(options, snapshot, signal);
   try {
     const { stream } = await options.transfer.fetch(peer, request, signal);
-    return await withIncoming(options, stream, signal, use);
+    return await withIncoming({ ...options, streamLimits: nodeStreamLimits }, stream, signal, use);
   } catch (error) {
     throw error instanceof TransferError ? asStorageError(error) : error;
   }

@@ -9,7 +9,7 @@ import { type ListedSubvolume, listSubvolumesIn } from '../../host/subvolume-lis
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { treeLayout } from '../layout.ts';
-import { aliasParent, copyOfParent } from '../streams/alias-parent.ts';
+import { adaptIncrement, copyOfParent } from '../streams/adapt-increment.ts';
 import type { IncomingStream } from '../streams/incoming-stream.ts';
 import type { Tree } from '../tree.ts';
 import { createSnapshot, type NewSnapshot } from './create.ts';
@@ -183,7 +183,9 @@ export function receiveConfined(
       const alias = randomUUID();
       await copyParent(tree, stagingPath, summary.parentUuid, alias);
       // Also of a stream that has failed meanwhile: its reader has to learn of it.
-      input = pipeline(stream, aliasParent(summary.parentUuid, alias), () => undefined);
+      const parent = { from: summary.parentUuid, to: alias };
+      const { allowSetuid } = incoming.limits;
+      input = pipeline(stream, adaptIncrement({ parent, allowSetuid }), () => undefined);
     }
     const path = await mountReceiving(storage, tree, uid, subvolumeID);
     try {

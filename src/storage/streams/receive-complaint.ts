@@ -1,8 +1,12 @@
 import { CommandError } from '../../host/command.ts';
 import { StorageError } from '../errors.ts';
+import { quoted } from './stream-complaint.ts';
 
 /** What the volume or the node, not the stream, is to blame for. */
 const ELSEWHERE = /Read-only file system|Input\/output error|Cannot allocate memory|^(?:unshare|setpriv|prlimit): /;
+
+/** What {@link adaptIncrement} makes receive say of a file. */
+const NO_DIRECTORY = /ERROR: chmod (.*)\/\. failed: Not a directory/;
 
 /**
  * Gives what `btrfs receive` fails with, of a stream that the validator let pass, its meaning: a checksum that is wrong, or a command
@@ -27,6 +31,11 @@ function streamComplaintOf(error: unknown): unknown {
       reason: 'OutOfSpace',
       cause: error,
     });
+  }
+  const [, given] = NO_DIRECTORY.exec(stderrTail) ?? [];
+  if (given !== undefined) {
+    const message = `could not accept the stream: it makes ${quoted(given)} setuid or setgid, which the configuration allows for directories only`;
+    return new StorageError('refused', message, { reason: 'StreamRefused', cause: error });
   }
   return new StorageError(
     'damaged',

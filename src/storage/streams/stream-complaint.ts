@@ -20,6 +20,28 @@ export function refuse(message: string): never {
   throw new StreamComplaint('refused', message);
 }
 
+/** What is wrong with one path, which may get its real name in a later command. */
+export class PathComplaint extends StreamComplaint {
+  readonly path: readonly string[];
+  readonly #say: (shown: string) => string;
+
+  constructor(path: readonly string[], say: (shown: string) => string) {
+    super('refused', say(quoted(path.join('/'))));
+    this.path = path;
+    this.#say = say;
+  }
+
+  /** The same of what was renamed. */
+  at(path: readonly string[]): PathComplaint {
+    return new PathComplaint(path, this.#say);
+  }
+}
+
+/** Throws what `refused` as a {@link PathComplaint} says; `say` is given the quoted path. */
+export function refusePath(path: readonly string[], say: (shown: string) => string): never {
+  throw new PathComplaint(path, say);
+}
+
 export function complainOfDamage(message: string): never {
   throw new StreamComplaint('damaged', message);
 }

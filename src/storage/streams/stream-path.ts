@@ -24,10 +24,15 @@ export function parsePath(what: string, path: string): readonly string[] {
   return names;
 }
 
-/** The name of the subvolume of a stream: one name, nothing else. */
+/** What one line of a list can't show as it is, and bytes that are no UTF-8. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\ufffd]/u;
+
+/** The name of the subvolume of a stream: one name, nothing else, that `btrfs subvolume list` shows as it is. */
 export function parseSubvolumeName(path: string): string {
   const [name, ...more] = parsePath('the name of the subvolume', path);
   if (name === undefined || more.length > 0)
     refuse(`the name of the subvolume ${quoted(path)} is not one name in a directory`);
+  if (UNPRINTABLE.test(Buffer.from(name, 'latin1').toString('utf8')))
+    refuse(`the name of the subvolume ${quoted(path)} can't be shown on one line; send one with another name`);
   return name;
 }

@@ -1,20 +1,21 @@
+import { givesRights } from './file-mode.ts';
 import type { MadeKind, MadeNames } from './made-names.ts';
 import type { StreamCommand } from './stream-command.ts';
-import { quoted, refuse } from './stream-complaint.ts';
+import { quoted, refuse, refusePath } from './stream-complaint.ts';
 import type { AttributeName, CommandName } from './stream-format.ts';
 import { parsePath, parseSubvolumeName } from './stream-path.ts';
 
 const NO_UUID = '00000000-0000-0000-0000-000000000000';
 const [FILE_TYPE, CHARACTER_DEVICE, BLOCK_DEVICE] = [0o170000n, 0o020000n, 0o060000n];
-const [SETUID, SETGID, ALL_PERMISSIONS] = [0o4000n, 0o2000n, 0o7777n];
+const ALL_PERMISSIONS = 0o7777n;
 /** FALLOC_FL_KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE: all that btrfs does. */
 const FALLOCATE_MODES = 0x01 | 0x02 | 0x10;
 const MOST_XATTR_NAME_BYTES = 255;
 
-/** What the operator's configuration lets a stream do. */
+/** What a stream may do. Whiteouts of overlayfs, and setgid on directories, are always allowed: they give no rights. */
 export interface StreamPermissions {
   readonly allowDeviceNodes: boolean;
-  /** Also setgid files and file capabilities. */
+  /** Also file capabilities, and setgid files that can run. */
   readonly allowSetuid: boolean;
   /**
    * Whether an increment may clone from files of its parent, as `btrfs send -p` makes it do for files that were reflinked or moved.
@@ -95,9 +96,10 @@ const rules: Readonly<Record<CommandName, Rule>> = {
   mknod(command, { made, permissions }) {
     const type = command.u64('mode') & FILE_TYPE;
     if (type !== CHARACTER_DEVICE && type !== BLOCK_DEVICE) refuse('it makes neither a character nor a block device');
-    if (!permissions.allowDeviceNodes)
-      refuse(`it makes the device node ${quoted(command.text('path'))}, which the configuration does not allow`);
-    made.make(pathOf(command), 'special file');
+    const path = pathOf(command);
+    made.make(path, 'special file');
+    if (permissions.allowDeviceNodes || isWhiteout(type, command.u64('rdev'))) return;
+    refusePath(path, (shown) => `it makes the device node ${shown}, which the configuration does not allow`);
   },
   rename: (command, { made }) => made.move(pathOf(command), pathOf(command, 'path_to')),
   link(command, { made }) {
@@ -109,9 +111,10 @@ const rules: Readonly<Record<CommandName, Rule>> = {
   unlink: (command, { made }) => made.remove(pathOf(command)),
   rmdir: (command, { made }) => made.remove(pathOf(command)),
   set_xattr(command, { made, permissions }) {
+    const path = pathOf(command);
+    made.kindOf(path);
     if (parseXattrName(command) === 'security.capability' && !permissions.allowSetuid)
-      refuse(`it gives capabilities to ${quoted(command.text('path'))}, which the configuration does not allow`);
-    made.kindOf(pathOf(command));
+      refusePath(path, (shown) => `it gives capabilities to ${shown}, which the configuration does not allow`);
   },
   remove_xattr(command, { made }) {
     parseXattrName(command);
@@ -149,20 +152,24 @@ function refuseIrregular(path: readonly string[], made: MadeNames): void {
   if (kind !== 'unknown') refuse(`${quoted(path.join('/'))} is no regular file, but a ${kind} of the stream`);
 }
 
-function checkMode(command: StreamCommand, { made, permissions }: Scene): void {
+/** What overlayfs (podman, buildkit) puts in the place of what was deleted: no device is behind it, and whoever wants makes one (mknod(2)). */
+function isWhiteout(type: bigint, device: bigint): boolean {
+  return type === CHARACTER_DEVICE && device === 0n;
+}
+
+function checkMode(command: StreamCommand, { made, permissions, subject }: Scene): void {
   const mode = command.u64('mode');
   const path = pathOf(command);
   const kind = made.kindOf(path);
   if (mode > ALL_PERMISSIONS) refuse(`the mode ${mode.toString(8)} is more than permissions`);
   if (kind === 'symlink') refuse(`${quoted(path.join('/'))} is a symlink of the stream`);
-  if (permissions.allowSetuid) return;
-  if ((mode & SETUID) !== 0n)
-    refuse(`it makes ${quoted(path.join('/'))} setuid, which the configuration does not allow`);
-  // On a directory it only says which group new files get; whether a name of the parent is a directory is not known.
-  if ((mode & SETGID) !== 0n && kind !== 'directory')
-    refuse(
-      `it makes ${quoted(path.join('/'))} setgid, which the configuration allows for directories of the stream only`,
-    );
+  if (permissions.allowSetuid || !givesRights(mode)) return;
+  // On what can't be run the bits give nobody rights. Whether a name of the parent is a directory receive finds out: see adaptIncrement.
+  if (kind !== 'unknown' || subject.kind === 'incremental') return;
+  refusePath(
+    path,
+    (shown) => `it makes ${shown} setuid or setgid, which the configuration allows for directories only`,
+  );
 }
 
 function checkCloneSource(command: StreamCommand, { made, permissions, subject }: Scene): void {

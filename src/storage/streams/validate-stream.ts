@@ -1,8 +1,9 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { StorageError } from '../errors.ts';
+import { FinalName } from './final-name.ts';
 import { MadeNames } from './made-names.ts';
 import type { StreamCommand } from './stream-command.ts';
-import { refuse, StreamComplaint } from './stream-complaint.ts';
+import { PathComplaint, refuse, StreamComplaint } from './stream-complaint.ts';
 import { STREAM_HEADER_BYTES } from './stream-format.ts';
 import { StreamParser } from './stream-parser.ts';
 import { applyRule, type Scene, type StreamPermissions, type StreamSubject, subjectOf } from './stream-rules.ts';
@@ -27,6 +28,14 @@ export const strictStreamLimits: StreamLimits = {
   maxNamesBytes: 64 * 1024 * 1024,
 };
 
+/** What comes from another agent of the operator: whatever a volume may hold. */
+export const nodeStreamLimits: StreamLimits = {
+  ...strictStreamLimits,
+  allowDeviceNodes: true,
+  allowSetuid: true,
+  allowParentClones: true,
+};
+
 export interface StreamSummary extends StreamSubject {
   readonly version: number;
   /** Seen so far; of the whole stream once it has ended. */
@@ -45,7 +54,8 @@ export interface StreamValidator extends Transform {
  * The end marker comes out when the input has ended, so that receive never finishes a stream with something behind it.
  *
  * What it vouches for: one subvolume, named by one name; every path stays inside of it by its words, and goes through no symlink and
- * no special file that the stream made; no device nodes, setuid or setgid files and file capabilities unless `limits` allow them; clones
+ * no special file that the stream made; no device nodes, setuid files, setgid files that can run and file capabilities unless `limits` allow them (in an increment {@link adaptIncrement}
+ * sees to the modes); clones
  * from the subvolume itself or its parent only; commands, attributes and their lengths as the format has them; an end marker, and
  * nothing after it. What it can't know is what an increment's parent has: a path of an increment may go through a symlink of the
  * parent. So the caller runs receive with `--chroot` in an empty directory on a mount with nosuid, nodev, noexec and, where the
@@ -64,6 +74,8 @@ class Validator extends Transform implements StreamValidator {
   #bytes = 0;
   #scene: Scene | undefined;
   #lastByte: Buffer | undefined;
+  /** Why the stream is refused, as soon as its name is known; nothing comes out any more. */
+  #refused: { readonly name: FinalName; readonly where: string } | undefined;
 
   constructor(limits: StreamLimits, signal: AbortSignal | undefined) {
     // Nobody reads before `begun`: the longest first command has to fit.
@@ -83,6 +95,7 @@ class Validator extends Transform implements StreamValidator {
       this.#bytes += chunk.length;
       if (this.#bytes > this.#limits.maxBytes) refuse(`it is longer than ${this.#limits.maxBytes} bytes`);
       this.#parser.push(chunk);
+      if (this.#refused !== undefined) return undefined;
       if (!this.#parser.ended) return chunk;
       this.#lastByte = chunk.subarray(-1);
       return chunk.subarray(0, -1);
@@ -91,6 +104,7 @@ class Validator extends Transform implements StreamValidator {
 
   override _flush(done: TransformCallback): void {
     this.#judge(done, () => {
+      if (this.#refused !== undefined) throw this.#refused.name.complaint;
       this.#parser.finish();
       return this.#lastByte;
     });
@@ -100,7 +114,26 @@ class Validator extends Transform implements StreamValidator {
     if (this.#scene === undefined) {
       this.#scene = this.#begin(command);
       this.emit('begun');
-    } else applyRule(command, this.#scene);
+    } else if (this.#refused === undefined) this.#apply(command, this.#scene);
+    else {
+      this.#refused.name.look(command);
+      if (this.#refused.name.isKnown) throw this.#refused.name.complaint;
+    }
+  }
+
+  #apply(command: StreamCommand, scene: Scene): void {
+    try {
+      applyRule(command, scene);
+    } catch (error) {
+      if (!(error instanceof PathComplaint)) throw error;
+      this.#refused = { name: new FinalName(error), where: this.#where() };
+      if (this.#refused.name.isKnown) throw error;
+    }
+  }
+
+  #where(): string {
+    const { command, offset } = this.#parser;
+    return command.number === 0 ? '' : ` at byte ${offset}, command ${command.number} (${command.name})`;
   }
 
   #begin(command: StreamCommand): Scene {
@@ -120,9 +153,10 @@ class Validator extends Transform implements StreamValidator {
     done(failure as Error | null, out);
   }
 
-  #errorOf(complaint: StreamComplaint): StorageError {
-    const { command, offset } = this.#parser;
-    const where = command.number === 0 ? '' : ` at byte ${offset}, command ${command.number} (${command.name})`;
+  #errorOf(found: StreamComplaint): StorageError {
+    // What is wrong behind it does not matter any more.
+    const complaint = this.#refused?.name.complaint ?? found;
+    const where = this.#refused?.where ?? this.#where();
     return new StorageError(complaint.kind, `could not accept the stream${where}: ${complaint.message}`, {
       reason: 'StreamRefused',
       cause: complaint,

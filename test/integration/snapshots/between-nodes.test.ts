@@ -41,4 +41,27 @@ describe('Snapshot: of a volume on another node', () => {
     expect(readFileSync(path.join(pathOf(next), 'small'), 'utf8')).toBe('difference');
     sh('cmp', path.join(pathOf(next), 'clone'), path.join(dataPath, 'big'));
   });
+
+  it('F25 Snapshot: all that a volume may hold comes from another node, in full and as a difference', async () => {
+    const directory = path.join(dataPath, 'shared');
+    const [whiteout, device, program] = ['deleted', 'device', 'program'].map((name) => path.join(directory, name));
+    sh('mkdir', directory);
+    await snapshots.create('plain', 'here');
+    await snapshots.ready('plain');
+    await snapshots.create('plain-copy', 'there', copyOf('plain'));
+    await snapshots.ready('plain-copy');
+    sh('mknod', whiteout ?? '', 'c', '0', '0');
+    sh('mknod', device ?? '', 'b', '7', '0');
+    writeFileSync(program ?? '', 'x');
+    sh('chmod', '6755', program ?? '');
+    sh('chmod', 'g+s', directory);
+    await snapshots.create('all', 'here');
+    await snapshots.ready('all');
+    await snapshots.create('all-copy', 'there', copyOf('all'));
+    const copy = await snapshots.ready('all-copy');
+    expect(copy.status.transfer?.incrementalFrom).toBeDefined();
+    const listing = (dir: string) =>
+      sh('find', path.join(dir, 'shared'), '-printf', '%P %y %m\n').split('\n').toSorted();
+    expect(listing(pathOf(copy))).toEqual(listing(dataPath));
+  });
 });

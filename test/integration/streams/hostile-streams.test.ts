@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { adaptIncrement } from '../../../src/storage/streams/adapt-increment.ts';
 import { type StreamLimits, strictStreamLimits } from '../../../src/storage/streams/validate-stream.ts';
 import { hostileStreams } from '../../builders/hostile-streams.ts';
 import { randomOf } from '../../builders/random.ts';
@@ -164,7 +167,7 @@ describe('mutated and random streams', () => {
         const what = `stream ${count.streams} of STREAM_FUZZ_SEED=${seed}`;
         const stream = random() < 0.5 ? mutated(material, random) : randomStream(receiver.canaryPaths, random);
         const { output, error, summary } = await validate(stream, { limits, next: () => 4096 });
-        const { exitCode, stderr } = receiver.receive(output);
+        const { exitCode, stderr } = receiver.receive(await adapted(output, summary?.parentUuid));
         if (error !== undefined) count.refused++;
         if (exitCode === 0) count.received++;
         expect(error !== undefined && exitCode === 0, `${what}: received though refused`).toBe(false);
@@ -180,6 +183,13 @@ describe('mutated and random streams', () => {
     FUZZ_MS + 60_000,
   );
 });
+
+/** As an agent gives it to receive. */
+async function adapted(stream: Buffer, parentUuid: string | undefined): Promise<Buffer> {
+  if (parentUuid === undefined) return stream;
+  const parent = { from: parentUuid, to: parentUuid };
+  return await buffer(Readable.from([stream]).pipe(adaptIncrement({ parent, allowSetuid: false })));
+}
 
 /** Paths of the real tree, ways out of it, and words that only look like paths. */
 function pathsToTry(): string[] {

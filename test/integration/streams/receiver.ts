@@ -69,27 +69,14 @@ export function openReceiver(mountOptions = 'nosuid,nodev,noexec,nosymfollow') {
       const others = [path.join(receivingPath, 'parents'), ...canaryPaths];
       return sh('find', ...others, '-printf', '%p %y %m %U:%G %s %C@ %n %l\\n');
     },
-    /** What should not be in staging: device nodes, setuid and setgid files, file capabilities, more than one subvolume. */
+    /** What should not be in staging: device nodes, setuid files, setgid ones that can run, file capabilities, more than one subvolume. */
     illicit(): string[] {
-      const bad = [
-        '(',
-        '-type',
-        'b',
-        '-o',
-        '-type',
-        'c',
-        '-o',
-        '-perm',
-        '/4000',
-        '-o',
-        '!',
-        '-type',
-        'd',
-        '-perm',
-        '/2000',
-        ')',
-      ];
-      const found = sh('find', stagingPath, '!', '-type', 'l', ...bad);
+      const runsAsOthers = ['(', '-perm', '/4000', '-o', '-perm', '-2010', ')'];
+      const found = sh('find', stagingPath, '-type', 'b', '-o', '-type', 'f', ...runsAsOthers);
+      // Those with number 0:0 are whiteouts of overlayfs.
+      const devices = sh('find', stagingPath, '-type', 'c', '-exec', 'stat', '--format=%t:%T %n', '{}', '+')
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('0:0 '));
       const capable = sh(
         'getfattr',
         '--recursive',
@@ -99,7 +86,7 @@ export function openReceiver(mountOptions = 'nosuid,nodev,noexec,nosymfollow') {
         stagingPath,
       );
       const names = readdirSync(stagingPath);
-      return [found, capable, names.length > 1 ? names.join(' ') : ''].filter((each) => each !== '');
+      return [found, ...devices, capable, names.length > 1 ? names.join(' ') : ''].filter((each) => each !== '');
     },
     empty(): void {
       for (const name of readdirSync(stagingPath, { encoding: 'buffer' })) {

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { withIncoming } from '../../../src/agent/incoming-content.ts';
 import { mountAt, readMounts } from '../../../src/host/mountinfo.ts';
 import { receiveSnapshot } from '../../../src/storage/snapshots/receive.ts';
+import { attemptReceive } from '../../../src/storage/streams/receive-complaint.ts';
 import { type StreamLimits, strictStreamLimits } from '../../../src/storage/streams/validate-stream.ts';
 import { command, full } from '../../builders/send-stream.ts';
 import { sh } from '../recovery/host-view.ts';
@@ -38,7 +39,7 @@ async function receive({ storage }: Store, volumeUid: string, stream: Readable, 
         { access: 'ReadOnly', owner: undefined },
         {
           expectedUUID: wanted.expectedUUID === 'any' ? undefined : (wanted.expectedUUID ?? summary.uuid),
-          receive: receiveInto(tree, snapshot.uid, () => undefined),
+          receive: (staging) => attemptReceive(() => receiveInto(tree, snapshot.uid, () => undefined)(staging)),
         },
       ),
     ),
@@ -130,6 +131,36 @@ function listing(dir: string) {
   const content = run('find . -type f -print0 | sort -z | xargs -0 sha256sum');
   return { found, attributes, content };
 }
+
+describe('an increment from outside the node', { timeout: 120_000 }, () => {
+  it('F25 receiveConfined: makes directories that the parent had setgid, and no file; whiteouts come along', async () => {
+    await using store = await openStore();
+    const [from, to] = [await store.mounted(), await store.mounted()];
+    const tree = path.join(store.layout.volumePath(from), 'data');
+    const [shared, program] = [path.join(tree, 'shared'), path.join(tree, 'shared/program')];
+    mkdirSync(shared);
+    writeFileSync(program, 'x');
+    const limits = { allowParentClones: true };
+    const snapshots = ['first', 'second', 'third'].map((name) => path.join(store.layout.volumePath(from), name));
+    const [first = '', second = '', third = ''] = snapshots;
+    snapshotOf(tree, first);
+    await receive(store, to, Readable.from([sendStream(first)]), { limits });
+    sh('chmod', 'g+s', shared);
+    sh('mknod', path.join(tree, 'deleted'), 'c', '0', '0');
+    snapshotOf(tree, second);
+    const received = await receive(store, to, Readable.from([sendStream(second, '-p', first)]), { limits });
+    expect(listing(received)).toEqual(listing(second));
+
+    sh('chmod', '2755', program);
+    snapshotOf(tree, third);
+    const stream = Readable.from([sendStream(third, '-p', second)]);
+    await expect(receive(store, to, stream, { limits })).rejects.toMatchObject({
+      reason: 'StreamRefused',
+      message:
+        'could not accept the stream: it makes "shared/program" setuid or setgid, which the configuration allows for directories only',
+    });
+  });
+});
 
 describe('receiveSnapshot', { timeout: 120_000 }, () => {
   it('A15 receiveSnapshot: what was received is synced before the step that puts it into its place', async () => {

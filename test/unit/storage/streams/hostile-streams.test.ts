@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { StorageError } from '../../../../src/storage/errors.ts';
-import { encodedStreams, hostileStreams } from '../../../builders/hostile-streams.ts';
-import { command, end, increment } from '../../../builders/send-stream.ts';
+import { encodedStreams, hostileStreams, unprintableNames } from '../../../builders/hostile-streams.ts';
+import { command, end, full, increment, streamOf, subvol } from '../../../builders/send-stream.ts';
 import { validate } from '../../../builders/validate.ts';
 
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
@@ -25,6 +25,55 @@ describe('hostile streams', () => {
     expect(error?.message).toMatch(
       /^could not accept the stream at byte \d+, command 3 \(encoded_write\): its data is compressed; make the stream with btrfs send without --compressed-data$/,
     );
+  });
+
+  it.each(unprintableNames)(
+    'F22 createStreamValidator: refuses a subvolume that is called %j, and says what to do',
+    async (path) => {
+      const { error } = await validate(streamOf(1, subvol({ path }), end()));
+      expect(error).toMatchObject({ code: 'refused', reason: 'StreamRefused' });
+      expect(error?.message).toMatch(/^[^\p{Cc}]* can't be shown on one line; send one with another name$/u);
+    },
+  );
+
+  const device = (path: string) => command('mknod', { path, mode: 0o60600, rdev: 0x700 });
+  const rename = (path: string, to: string) => command('rename', { path, path_to: to });
+  const mkdir = (path: string) => command('mkdir', { path });
+  it.each([
+    ['is renamed at once', [device('o274-11-0'), rename('o274-11-0', 'disk')], 'disk'],
+    ['is renamed late', [device('o274-11-0'), mkdir('x'), mkdir('y'), rename('o274-11-0', 'x/disk')], 'x/disk'],
+    [
+      'lies in what is renamed later',
+      [mkdir('o7-1-0'), device('o274-11-0'), rename('o274-11-0', 'o7-1-0/disk'), rename('o7-1-0', 'dev')],
+      'dev/disk',
+    ],
+    [
+      'is followed by what is wrong as well',
+      [device('o274-11-0'), command('mkfile', { path: '../a' }), rename('o274-11-0', 'disk')],
+      'disk',
+    ],
+    ['never gets another name', [device('o274-11-0'), mkdir('x')], 'o274-11-0'],
+    [
+      'is a file with rights',
+      [
+        command('mkfile', { path: 'o7-1-0' }),
+        command('chmod', { path: 'o7-1-0', mode: 0o4755 }),
+        rename('o7-1-0', 'su'),
+      ],
+      'su',
+    ],
+  ])('F25 createStreamValidator: names what %s by the name that it gets', async (_, commands, name) => {
+    const stream = full(...commands);
+    const whole = await validate(stream);
+    expect(whole.error?.message).toMatch(
+      /^could not accept the stream at byte \d+, command \d+ \((mknod|chmod)\): it makes /,
+    );
+    expect(whole.error?.message).toContain(` ${JSON.stringify(name)}`);
+    const bytewise = await validate(stream, { next: () => 1 });
+    expect(bytewise.error?.message).toBe(whole.error?.message);
+    const at = stream.indexOf(commands.find((each) => each.readUInt16LE(4) === (name === 'su' ? 18 : 5)) ?? '');
+    const size = stream.readUInt32LE(at) + 10;
+    expect(bytewise.output.length, 'receive never sees all of what is refused').toBe(at + size - 1);
   });
 
   it('A15 createStreamValidator: refuses the same streams byte by byte, with the same words', async () => {

@@ -74,6 +74,20 @@ const valid: Readonly<Record<string, Buffer>> = {
     mkfile('f'),
     chmod('f', 0o755),
   ),
+  'whiteouts of overlayfs': full(
+    command('mknod', { path: 'o257-7-0', mode: 0o20000, rdev: 0 }),
+    rename('o257-7-0', 'deleted'),
+    command('mknod', { path: 'other', mode: 0o20644, rdev: 0 }),
+  ),
+  'modes that give nobody rights': full(
+    mkdir('d'),
+    chmod('d', 0o6775),
+    mkfile('f'),
+    chmod('f', 0o2744),
+    command('mksock', { path: 's' }),
+    chmod('s', 0o2775),
+  ),
+  'modes of what the parent had, which receive looks at': increment(chmod('d', 0o2775)),
   'a clone from its own file': full(mkfile('source'), mkfile('file'), command('clone')),
   'paths through what the parent had': increment(
     mkfile('old/a'),

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { aliasParent, copyOfParent } from '../../../../src/storage/streams/alias-parent.ts';
+import { adaptIncrement, copyOfParent } from '../../../../src/storage/streams/adapt-increment.ts';
 import { chunksOf } from '../../../builders/chunks.ts';
 import { randomOf } from '../../../builders/random.ts';
 import {
@@ -19,8 +19,12 @@ import { validate } from '../../../builders/validate.ts';
 const ALIAS = Buffer.from('cccccccc000040008000333333333333', 'hex');
 const textOf = (uuid: Buffer) => uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 
-const aliased = (stream: Buffer, next = () => stream.length) =>
-  buffer(Readable.from(chunksOf(stream, next)).pipe(aliasParent(textOf(PARENT_UUID), textOf(ALIAS))));
+const aliased = (stream: Buffer, next = () => stream.length, allowSetuid = false) =>
+  buffer(
+    Readable.from(chunksOf(stream, next)).pipe(
+      adaptIncrement({ parent: { from: textOf(PARENT_UUID), to: textOf(ALIAS) }, allowSetuid }),
+    ),
+  );
 
 const clone = (uuid: Buffer) => command('clone', { path: 'file', clone_uuid: uuid, clone_path: 'file' });
 /** An increment that names `parent` in every place that does, with data that looks like it as well. */
@@ -37,15 +41,15 @@ const incrementOn = (parent: Buffer, version: 1 | 2) =>
     end(),
   );
 
-describe('aliasParent', () => {
+describe('adaptIncrement', () => {
   it.each([1, 2] as const)(
-    'aliasParent: replaces the parent of snapshot and clone in a stream of version %i, and nothing else',
+    'adaptIncrement: replaces the parent of snapshot and clone in a stream of version %i, and nothing else',
     async (version) => {
       expect(await aliased(incrementOn(PARENT_UUID, version))).toEqual(incrementOn(ALIAS, version));
     },
   );
 
-  it('aliasParent: does the same however the stream is cut', async () => {
+  it('adaptIncrement: does the same however the stream is cut', async () => {
     const stream = incrementOn(PARENT_UUID, 2);
     const expected = incrementOn(ALIAS, 2);
     for (let size = 1; size < 120; size++) expect(await aliased(stream, () => size)).toEqual(expected);
@@ -55,12 +59,12 @@ describe('aliasParent', () => {
     }
   });
 
-  it('aliasParent: leaves a stream alone that names another parent, or none', async () => {
+  it('adaptIncrement: leaves a stream alone that names another parent, or none', async () => {
     const foreign = streamOf(1, snapshot({ clone_uuid: FOREIGN_UUID }), clone(FOREIGN_UUID), end());
     expect(await aliased(foreign)).toEqual(foreign);
   });
 
-  it('aliasParent: lets receive find a checksum that is wrong, also where it names the parent', async () => {
+  it('adaptIncrement: lets receive find a checksum that is wrong, also where it names the parent', async () => {
     const stream = incrementOn(PARENT_UUID, 1);
     const at = stream.indexOf(clone(PARENT_UUID).subarray(0, 10), 200) + 14;
     stream[at] = (stream.at(at) ?? 0) ^ 1;
@@ -70,12 +74,37 @@ describe('aliasParent', () => {
     expect(out.subarray(at - 14, at + 40)).toEqual(expected.subarray(at - 14, at + 40));
   });
 
-  it('aliasParent: passes on what is left of a stream that breaks off', async () => {
+  it('adaptIncrement: passes on what is left of a stream that breaks off', async () => {
     const [whole, expected] = [incrementOn(PARENT_UUID, 1), incrementOn(ALIAS, 1)];
     for (const bytes of [0, 5, 17, 20, 26, 60, whole.length - 3]) {
       expect(await aliased(whole.subarray(0, bytes)), `${bytes} bytes`).toHaveLength(bytes);
     }
     expect((await aliased(whole.subarray(0, -3))).equals(expected.subarray(0, -3))).toBe(true);
+  });
+});
+
+describe('adaptIncrement of modes', () => {
+  const chmod = (path: string, mode: number) => command('chmod', { path, mode });
+  it.each([
+    ['setgid, and runs', 0o2755, 'a/.'],
+    ['setuid', 0o4644, 'a/.'],
+    ['both', 0o6755, 'a/.'],
+    ['setgid, and no group may run it', 0o2745, 'a'],
+    ['sticky', 0o1777, 'a'],
+  ])('F25 adaptIncrement: what an increment makes %s (%o) it makes so as %s', async (_, mode, path) => {
+    for (const version of [1, 2]) {
+      const stream = (given: string) => streamOf(version, snapshot(), chmod('b', 0o755), chmod(given, mode), end());
+      for (const size of [1, 7, 1000]) {
+        const expected = stream(path);
+        expect((await aliased(stream('a'), () => size)).subarray(150)).toEqual(expected.subarray(150));
+        expect((await aliased(stream('a'), () => size, true)).subarray(150)).toEqual(stream('a').subarray(150));
+      }
+    }
+  });
+
+  it('F25 adaptIncrement: the subvolume itself stays as it is named', async () => {
+    const stream = streamOf(1, snapshot({ clone_uuid: FOREIGN_UUID }), chmod('', 0o2775), end());
+    expect(await aliased(stream)).toEqual(stream);
   });
 });
 
