@@ -4,6 +4,8 @@ import { nodeNameStays, observedGeneration, PATH_MAX, placedNodeName } from './p
 import { atomicList, byteCount, rules, text, time, wholeNumber } from './schema.ts';
 
 export const MAX_ANCESTORS = 64;
+/** A reference, or as much of a URL as one wants to see in a table. */
+export const MAX_SOURCE = 270;
 
 const uuid = () => text(36).optional();
 
@@ -41,6 +43,9 @@ export const SnapshotStatus = z
     observedGeneration: observedGeneration(),
     nodeName: placedNodeName(),
     subvolumeID: wholeNumber().min(0).optional().describe('Id of the subvolume in its file system.'),
+    source: text(MAX_SOURCE)
+      .optional()
+      .describe('Where the content comes from, in words. For people: spec.source is what counts.'),
     uuid: uuid().describe('uuid of the subvolume.'),
     parentUUID: uuid().describe('uuid of the subvolume that it is a snapshot of.'),
     receivedUUID: uuid().describe('uuid of the subvolume that it was sent from.'),

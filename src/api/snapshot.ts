@@ -55,7 +55,7 @@ export const snapshotDefinition: KindDefinition = {
   printerColumns: [
     ...readyColumns,
     { name: 'Volume', type: 'string', jsonPath: '.spec.volumeRef.name', description: 'LoopbackVolume that it is in.' },
-    { name: 'Source', type: 'string', jsonPath: '.spec.source', description: 'Where the content comes from.' },
+    { name: 'Source', type: 'string', jsonPath: '.status.source', description: 'Where the content comes from.' },
     { name: 'Access', type: 'string', jsonPath: '.spec.access', description: 'Whether it may be changed.' },
     {
       name: 'Committed',

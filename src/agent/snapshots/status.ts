@@ -2,7 +2,7 @@ import type { Condition } from '../../api/conditions.ts';
 import { ownedByAgent } from '../../api/ownership.ts';
 import type { SnapshotConditionType, SnapshotReason } from '../../api/reasons-snapshot.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
-import { MAX_ANCESTORS } from '../../api/snapshot-status.ts';
+import { MAX_ANCESTORS, MAX_SOURCE } from '../../api/snapshot-status.ts';
 import type { SnapshotObservation } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { subvolumeStatusOf } from '../subvolume-status.ts';
@@ -51,6 +51,7 @@ export function statusOf(report: Report): SnapshotStatus {
   const status: SnapshotStatus = {
     ...kept,
     observedGeneration: snapshot.metadata.generation,
+    source: sourceOf(snapshot.spec.source),
     ...facts,
     ...(parent === undefined ? {} : { ancestors: ancestorsOf(parent) }),
     childCount: children.length,
@@ -59,6 +60,14 @@ export function statusOf(report: Report): SnapshotStatus {
     conditions: conditionsFor(report, previous.conditions ?? []),
   };
   return JSON.parse(JSON.stringify(status)) as SnapshotStatus;
+}
+
+/** As it reads in a column of `kubectl get`. */
+function sourceOf({ snapshotRef, stream, empty, adopt }: Snapshot['spec']['source']): string {
+  if (snapshotRef !== undefined) return `Snapshot ${snapshotRef.name}`;
+  if (stream !== undefined) return [...`stream ${stream.file ?? stream.url}`].slice(0, MAX_SOURCE).join('');
+  if (adopt !== undefined) return `orphan ${adopt.uid}`;
+  return empty === undefined ? 'data of the volume' : 'nothing';
 }
 
 function factsOf({ writable, committed, tree }: Seen, previous: SnapshotStatus): Partial<SnapshotStatus> {

@@ -106,6 +106,7 @@ describe('kubectl get bsnap', () => {
     await applySnapshotStatus(room, 'child', CONTROLLER_MANAGER, { nodeName: 'node-a', conditions: [scheduled] });
     await applySnapshotStatus(room, 'child', AGENT, {
       observedGeneration: 1,
+      source: 'Snapshot base',
       subvolumeID: 257,
       childCount: 3,
       conditions: [condition('Ready', 'True', 'Ready'), condition('Committed', 'False', 'Writable')],
@@ -117,7 +118,7 @@ describe('kubectl get bsnap', () => {
     const columns = ['NAME', 'READY', 'REASON', 'VOLUME', 'SOURCE', 'ACCESS', 'COMMITTED', 'SCHEDULED', 'AGE'];
     expect(head).toEqual(columns);
     expect(line?.slice(0, 4)).toEqual(['child', 'True', 'Ready', 'demo']);
-    expect(line?.[4]).toContain('base');
+    expect(line?.[4]).toBe('Snapshot base');
     expect(line?.slice(5, 8)).toEqual(['ReadWrite', 'False', 'Placed']);
   });
 

@@ -125,3 +125,18 @@ describe('statusOf: conditions of a Snapshot', () => {
     expect(statusOf({ ...report, snapshot: snapshotOf({ status: first }), now: later })).toEqual(first);
   });
 });
+
+it.each([
+  [{ snapshotRef: { name: 'demo-1' } }, 'Snapshot demo-1'],
+  [{ volume: {} }, 'data of the volume'],
+  [{ stream: { file: 'full.btrfs' } }, 'stream full.btrfs'],
+  [{ stream: { url: 'https://mirror.example/full.btrfs' } }, 'stream https://mirror.example/full.btrfs'],
+  [{ stream: { url: `https://${'x'.repeat(2000)}` } }, `stream https://${'x'.repeat(255)}`],
+  [{ empty: {} }, 'nothing'],
+  [{ adopt: { uid: 'u1' } }, 'orphan u1'],
+])('statusOf: says in words where the content of a Snapshot comes from (%#)', (source, words) => {
+  const snapshot = snapshotOf({});
+  expect(statusOf(snapshotReport({ snapshot: { ...snapshot, spec: { ...snapshot.spec, source } } })).source).toBe(
+    words,
+  );
+});
