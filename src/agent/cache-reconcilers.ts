@@ -27,7 +27,7 @@ export interface CacheReconcilers {
 
 /** The loops over the BuildCaches of this node and their claims; they do nothing until a key is enqueued. */
 export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheKey: string) => void): CacheReconcilers {
-  const { config, log, metrics, cacheMetrics, transport, storage, caches, events } = parts;
+  const { config, log, metrics, cacheMetrics, transport, storage, caches, events, renewal } = parts;
   const { nodeName } = config;
   const fieldManager = agentManager(nodeName);
   const common: CachePassOptions = {
@@ -67,6 +67,7 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
           client,
           fieldManager,
           ownedPart: ({ status }: BuildCache) => ownedByAgent(status),
+          renewal,
         }),
       }),
     ),
@@ -82,6 +83,7 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
           client: claimClient,
           fieldManager,
           ownedPart: ({ status }: BuildCacheClaim) => ownedByAgent(status),
+          renewal,
         }),
       }),
     ),

@@ -30,6 +30,7 @@ import {
   startSnapshotReconciler,
   startVolumeReconciler,
 } from './reconcilers.ts';
+import { createRenewal } from './renewal.ts';
 import { createServe } from './snapshots/serve.ts';
 import { startTransferPort } from './transfer/port.ts';
 import { createTriggers, type Queues, type Triggers } from './triggers.ts';
@@ -84,6 +85,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     transfer,
     events,
     longPlaces: createLongPlaces(config.concurrency),
+    renewal: createRenewal(),
     orphans: createOrphanWatch({
       storage,
       caches,
@@ -100,8 +102,8 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     triggers = createTriggers({ nodeName, caches, queues, orphans: parts.orphans });
     triggers.enqueueAll();
     parts.orphans.look();
-    agent.setReady(() => caches.complaint() ?? firstList.complaint());
-    await Promise.all([renewLease(agent, signal), lookRegularly(parts, triggers, signal)]);
+    agent.setReady(() => caches.complaint() ?? parts.renewal.complaint() ?? firstList.complaint());
+    await Promise.all([renewLease(parts, triggers, signal), lookRegularly(parts, triggers, signal)]);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
@@ -176,8 +178,15 @@ function usageListener(
   };
 }
 
-/** The controller takes the node for alive as long as its Lease is renewed. */
-async function renewLease({ config, transport, log }: NodeAgentOptions, signal: AbortSignal): Promise<void> {
+/**
+ * The controller takes the node for alive as long as its Lease is renewed. When that begins to work all is looked at: what failed
+ * while the server was away waits for nothing else, and of what was called lost there is something to say.
+ */
+async function renewLease(
+  { config, transport, log, renewal }: ReconcilerParts,
+  triggers: Triggers,
+  signal: AbortSignal,
+): Promise<void> {
   await runLeaseRenewal({
     transport,
     namespace: config.namespace,
@@ -186,6 +195,10 @@ async function renewLease({ config, transport, log }: NodeAgentOptions, signal: 
     durationSeconds: config.leaseSeconds,
     renewEveryMs: config.renewSeconds * 1000,
     log,
+    onChange(failure) {
+      renewal.changed(failure);
+      if (renewal.isRenewed) triggers.enqueueAll();
+    },
     signal,
   });
 }

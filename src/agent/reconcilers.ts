@@ -26,6 +26,7 @@ import type { OrphanWatch } from './node/orphans.ts';
 import { createNodeReconcile, type NodeReconcilerOptions } from './node/reconcile.ts';
 import { createOpenContent } from './outside-content.ts';
 import { sharedAmongVolumes, volumeKeyIn } from './passes.ts';
+import type { Renewal } from './renewal.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
 import type { TransferPort } from './transfer/port.ts';
@@ -48,6 +49,7 @@ export interface ReconcilerParts {
   readonly events: EventRecorder;
   readonly orphans: OrphanWatch;
   readonly longPlaces: Places;
+  readonly renewal: Renewal;
   readonly onUsage: VolumeReconcilerOptions['onUsage'];
 }
 
@@ -56,13 +58,14 @@ const SNAPSHOT_CONCURRENCY = 256;
 
 /** The loop over the Snapshots of this node; does nothing until a key is enqueued. */
 export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
-  const { config, log, metrics, transport, storage, caches, events } = parts;
+  const { config, log, metrics, transport, storage, caches, events, renewal } = parts;
   const { nodeName } = config;
   const client = createResourceClient(transport, snapshotType);
   const writer = createStatusWriter({
     client,
     fieldManager: agentManager(nodeName),
     ownedPart: ({ status }: Snapshot) => ownedByAgent(status),
+    renewal,
   });
   const reconcile = createSnapshotReconcile({
     nodeName,
@@ -106,13 +109,14 @@ function streamLimitsOf({ streamAllowDeviceNodes, streamAllowSetuid }: AgentConf
 
 /** The loop over the volumes of this node; does nothing until a key is enqueued. */
 export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
-  const { config, log, metrics, transport, storage, caches, host, events, onUsage } = parts;
+  const { config, log, metrics, transport, storage, caches, host, events, onUsage, renewal } = parts;
   const { nodeName, concurrency } = config;
   const client = createResourceClient(transport, loopbackVolumeType);
   const writer = createStatusWriter({
     client,
     fieldManager: agentManager(nodeName),
     ownedPart: ({ status }: LoopbackVolume) => ownedByAgent(status),
+    renewal,
   });
   const reconcile = createVolumeReconcile({
     nodeName,
@@ -161,13 +165,14 @@ function contentOptionsOf({ config, transport, storage, caches, transfer, host }
 
 /** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */
 export function startNodeReconciler(parts: ReconcilerParts, onWritten: NodeReconcilerOptions['onWritten']): Reconciler {
-  const { config, log, metrics, transport, storage, caches, host, transfer } = parts;
+  const { config, log, metrics, transport, storage, caches, host, transfer, renewal } = parts;
   const { nodeName } = config;
   const btrfsNodes = createResourceClient(transport, btrfsNodeType);
   const writer = createStatusWriter({
     client: btrfsNodes,
     fieldManager: agentManager(nodeName),
     ownedPart: ({ status }: BtrfsNode) => status,
+    renewal,
   });
   // Kernel and tools stay while this process lives.
   let known: Platform | undefined;

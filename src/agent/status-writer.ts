@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type Condition, findCondition, isNodeLost } from '../api/conditions.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { createOwnWrites } from '../kube/own-writes.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
+import type { Renewal } from './renewal.ts';
 
 export interface StatusWriter<T extends KubeObject, Status> {
   /** The newer of the object in the cache and the one that our last write returned. */
@@ -18,14 +20,28 @@ export interface StatusWriterOptions<T extends KubeObject, Status> {
   readonly fieldManager: string;
   /** The part of an object's status that this writer owns. */
   readonly ownedPart: (object: T) => Status;
+  /**
+   * Others know that this agent lives. Until they do, it says nothing of Ready where the controller has said that the node is lost:
+   * each would write over the other's word again and again.
+   */
+  readonly renewal: Pick<Renewal, 'isRenewed'>;
+}
+
+interface Judged {
+  readonly conditions?: readonly Condition[] | undefined;
 }
 
 /** Writes status by server-side apply, once for each change: it remembers what it wrote until the cache has it. */
-export function createStatusWriter<T extends KubeObject, Status extends object>(
+export function createStatusWriter<T extends KubeObject, Status extends Judged>(
   options: StatusWriterOptions<T, Status>,
 ): StatusWriter<T, Status> {
   const own = createOwnWrites<T>();
-  const writeAnew = async (object: T, status: Status) => {
+  const sayable = (known: T, status: Status): Status => {
+    const said = options.ownedPart(known).conditions;
+    return options.renewal.isRenewed || !isNodeLost(said) ? status : withReadyOf(said, status);
+  };
+  const writeAnew = async (object: T, wanted: Status) => {
+    const status = sayable(own.freshest(object), wanted);
     const { name, namespace, uid } = object.metadata;
     // The uid makes the server refuse the write to a new object of the same name.
     const draft = { metadata: { name, namespace, uid }, status };
@@ -35,11 +51,18 @@ export function createStatusWriter<T extends KubeObject, Status extends object>(
     freshest: own.freshest,
     async write(object, status) {
       const known = own.freshest(object);
-      if (!isDeepStrictEqual(options.ownedPart(known), plain(status))) await writeAnew(object, status);
+      if (!isDeepStrictEqual(options.ownedPart(known), plain(sayable(known, status)))) await writeAnew(object, status);
     },
     writeAnew,
     forget: own.forget,
   };
+}
+
+function withReadyOf<Status extends Judged>(said: Judged['conditions'], status: Status): Status {
+  const ready = findCondition(said, 'Ready');
+  const others = (status.conditions ?? []).filter(({ type }) => type !== 'Ready');
+  const index = Math.max(0, status.conditions?.findIndex(({ type }) => type === 'Ready') ?? 0);
+  return { ...status, conditions: ready === undefined ? others : others.toSpliced(index, 0, ready) };
 }
 
 /** As it comes back from the server: without keys whose value is undefined. */

@@ -55,6 +55,12 @@ export function removeCondition(list: readonly Condition[] | undefined, ...types
   return (list ?? []).filter((condition) => !types.includes(condition.type));
 }
 
+/** Ready says that the node is lost: the controller's word, in the place of an agent that is silent. */
+export function isNodeLost(list: readonly Condition[] | undefined): boolean {
+  const ready = findCondition(list, 'Ready');
+  return ready?.status === 'Unknown' && ready.reason === 'NodeLost';
+}
+
 export function findCondition(list: readonly Condition[] | undefined, type: string): Condition | undefined {
   return list?.find((condition) => condition.type === type);
 }

@@ -13,16 +13,22 @@ const CREDENTIALS_MAX_AGE_MS = 10_000;
  * Connections for everything but watches: enough for parallel passes, and a fleet of agents stays cheap for the
  * server.
  */
-const MAX_CONNECTIONS = 8;
+export const MAX_CONNECTIONS = 8;
+/** A peer that is gone is noticed by the kernel's probes, one a second, ten times, after a connection was silent for so long. */
+const PROBE_AFTER_MS = 5_000;
+const PROBED = { keepAlive: true, keepAliveInitialDelay: PROBE_AFTER_MS };
 const HEADERS_TIMEOUT_MS = 30_000;
 
 /** What one request needs: who we are and over which pool to ask. */
 export interface Connection {
   readonly headers: Readonly<Record<string, string>>;
-  readonly requests: Dispatcher;
-  /** A pool of its own without limit, so that watches never use up the connections of requests. */
-  readonly watches: Dispatcher;
+  readonly pools: Readonly<Record<PoolName, Dispatcher>>;
 }
+
+/**
+ * Watches never use up the connections of requests. Leases, by which others know that we live, wait behind nothing.
+ */
+export type PoolName = 'requests' | 'watches' | 'leases';
 
 export interface Connections {
   /** The API server's URL without a slash at its end. */
@@ -31,6 +37,8 @@ export interface Connections {
   current(): Promise<Connection>;
   /** Makes the next `current` read the credentials anew. */
   expire(): void;
+  /** Breaks off what runs, but on Leases: a connection may have died without a word. The next `current` opens anew. */
+  breakOff(): void;
   close(): Promise<void>;
 }
 
@@ -70,10 +78,20 @@ class KubeConfigConnections implements Connections {
     this.#readAtMs = Number.NEGATIVE_INFINITY;
   }
 
+  breakOff(): void {
+    const previous = this.#connection;
+    this.#connection = undefined;
+    this.expire();
+    if (previous === undefined) return;
+    const { leases, ...others } = previous.pools;
+    this.#retire(leases);
+    // What breaks is an error of who waits for it.
+    for (const pool of Object.values(others)) void pool.destroy().catch(() => undefined);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
-    const { requests, watches } = this.#connection ?? {};
-    const open = [requests, watches, ...this.#retired].filter((dispatcher) => dispatcher !== undefined);
+    const open = [...Object.values(this.#connection?.pools ?? {}), ...this.#retired];
     await Promise.all(open.map((dispatcher) => dispatcher.destroy()));
   }
 
@@ -97,16 +115,14 @@ class KubeConfigConnections implements Connections {
     const fingerprint = fingerprintOf(options);
     const previous = this.#connection;
     if (previous !== undefined && fingerprint === this.#fingerprint) return { ...previous, headers };
-    if (previous !== undefined) {
-      this.#retire(previous.requests);
-      this.#retire(previous.watches);
-    }
+    for (const pool of Object.values(previous?.pools ?? {})) this.#retire(pool);
     this.#fingerprint = fingerprint;
-    return {
-      headers,
+    const pools = {
       requests: this.#createDispatcher(options, { connections: MAX_CONNECTIONS }),
       watches: this.#createDispatcher(options, {}),
+      leases: this.#createDispatcher(options, {}),
     };
+    return { headers, pools };
   }
 
   /** Lets what runs on an old pool end by itself. */
@@ -124,13 +140,14 @@ class KubeConfigConnections implements Connections {
     const common = { ...limits, allowH2: false, headersTimeout: HEADERS_TIMEOUT_MS, bodyTimeout: 0 };
     switch (target.type) {
       case 'none':
-        return new Agent(common);
+        return new Agent({ ...common, connect: PROBED });
       case 'agent':
-        return new Agent({ ...common, connect: target.connect as buildConnector.BuildOptions });
+        return new Agent({ ...common, connect: { ...(target.connect as buildConnector.BuildOptions), ...PROBED } });
       case 'proxy':
         return new ProxyAgent({
           ...common,
           uri: target.uri,
+          proxyTls: PROBED,
           requestTls: target.requestTls as buildConnector.BuildOptions,
         });
       case 'socks':

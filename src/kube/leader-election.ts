@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { type Clock, systemClock } from './clock.ts';
 import { isAlreadyExists, isConflict } from './errors.ts';
-import { createLeaseObserver, type LeaseObserver } from './lease.ts';
+import { createLeaseObserver, LEASE_CALL, type LeaseObserver } from './lease.ts';
 import { formatMicroTime } from './object.ts';
 import { createResourceClient, type ResourceClient } from './resource-client.ts';
 import { type Lease, type LeaseSpec, leaseType } from './resource-types.ts';
@@ -67,6 +67,7 @@ class Elector {
   #written: Lease | undefined;
   /** When the request of the last successful renewal was sent: others count from later than this. */
   #renewedAtMs = 0;
+  #isFailing = false;
 
   constructor(options: LeaderElectionOptions) {
     this.#options = options;
@@ -139,9 +140,14 @@ class Elector {
   async #renewOnce(ended: AbortSignal): Promise<'renewed' | 'taken' | 'failed'> {
     try {
       const timeoutMs = Math.min(this.#timings.renewDeadlineMs / 2, this.#remainingMs());
-      return (await this.#tryWrite(ended, timeoutMs)) ? 'renewed' : 'taken';
+      if (!(await this.#tryWrite(ended, timeoutMs))) return 'taken';
+      // The server is back: what hangs on old connections, or waits, tries again.
+      if (this.#isFailing) this.#options.transport.reconnect();
+      this.#isFailing = false;
+      return 'renewed';
     } catch (error) {
       if (ended.aborted) return 'failed';
+      this.#isFailing = true;
       this.#options.log.warn({ lease: this.#key, err: error }, 'leader lease not renewed');
       return 'failed';
     }
@@ -150,7 +156,7 @@ class Elector {
   /** True if the Lease is ours from now on; false if it is validly another's. Throws ApiError when that is unknown. */
   async #tryWrite(signal: AbortSignal, timeoutMs: number): Promise<boolean> {
     const startedAtMs = this.#clock.monotonicMs();
-    const call = { signal, timeoutMs, maxRetries: 0 };
+    const call = { signal, timeoutMs, ...LEASE_CALL };
     for (let rereads = 0; ; rereads++) {
       const current = this.#written ?? (await this.#leases.get(this.#key, call));
       this.#observer.observe(this.#key, current);
@@ -211,7 +217,7 @@ class Elector {
 
   /** False if the Lease is not ours. */
   async #writeRelease(): Promise<boolean> {
-    const call = { timeoutMs: this.#timings.renewDeadlineMs, maxRetries: 0 };
+    const call = { timeoutMs: this.#timings.renewDeadlineMs, ...LEASE_CALL };
     const current = this.#written ?? (await this.#leases.get(this.#key, call));
     if (current?.spec?.holderIdentity !== this.#options.identity) return false;
     const renewTime = formatMicroTime(this.#clock.now());

@@ -10,6 +10,9 @@ const DEFAULT_DURATION_S = 40;
 const DEFAULT_RENEW_MS = 10_000;
 const FIELD_MANAGER = 'btrfs-operator-lease';
 
+/** How Leases are asked for: who renews one must not wait behind others, nor longer than for the next try. */
+export const LEASE_CALL = { pool: 'leases', maxRetries: 0 } as const;
+
 export interface LeaseRenewalOptions {
   readonly transport: Transport;
   readonly namespace: string;
@@ -24,27 +27,37 @@ export interface LeaseRenewalOptions {
   readonly renewEveryMs?: number;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** Told when renewing begins to work (`undefined`) or to fail (why), the first time as well. */
+  readonly onChange?: (failure: string | undefined) => void;
   /** Ends the renewal. The Lease stays as it is: others judge it when its time is over. */
   readonly signal: AbortSignal;
 }
 
-/** Keeps a Lease renewed, creating it if need be, over any error until the signal aborts. Never throws. */
+/**
+ * Keeps a Lease renewed, creating it if need be, over any error until the signal aborts. The first success after failures tells that
+ * the server is back: the transport reconnects. Never throws.
+ */
 export async function runLeaseRenewal(options: LeaseRenewalOptions): Promise<void> {
   const { transport, log, signal, clock = systemClock, renewEveryMs = DEFAULT_RENEW_MS } = options;
   const leases = createResourceClient(transport, leaseType);
   const acquiredAt = clock.now();
-  let failing = false;
+  let state: 'unknown' | 'renewed' | 'failing' = 'unknown';
   while (!signal.aborted) {
     const startedAtMs = clock.monotonicMs();
     try {
       const draft = leaseDraft(options, acquiredAt, clock.now());
-      await leases.apply(draft, { fieldManager: FIELD_MANAGER, signal, timeoutMs: renewEveryMs, maxRetries: 0 });
-      if (failing) log.info({ lease: options.name }, 'lease renewed again');
-      failing = false;
+      await leases.apply(draft, { fieldManager: FIELD_MANAGER, signal, timeoutMs: renewEveryMs, ...LEASE_CALL });
+      if (state === 'failing') {
+        log.info({ lease: options.name }, 'lease renewed again');
+        transport.reconnect();
+      }
+      if (state !== 'renewed') options.onChange?.(undefined);
+      state = 'renewed';
     } catch (error) {
       if (signal.aborted) return;
-      log[failing ? 'debug' : 'warn']({ lease: options.name, err: error }, 'lease not renewed');
-      failing = true;
+      log[state === 'failing' ? 'debug' : 'warn']({ lease: options.name, err: error }, 'lease not renewed');
+      if (state !== 'failing') options.onChange?.(error instanceof Error ? error.message : String(error));
+      state = 'failing';
     }
     const takenMs = clock.monotonicMs() - startedAtMs;
     await clock.sleep(Math.max(renewEveryMs - takenMs, renewEveryMs / 10), signal);

@@ -1,3 +1,4 @@
+import type { Clock } from './clock.ts';
 import { ApiError, isGone } from './errors.ts';
 
 export interface ReconnectTimings {
@@ -13,6 +14,61 @@ export interface Reconnect {
   readonly delayMs: number;
   /** The state of the cache can't be continued from: list anew. */
   readonly relist: boolean;
+}
+
+/** What tells when the server is back. */
+interface Reconnectable {
+  onReconnect(listener: () => void): () => void;
+}
+
+/** Ends early when the signal aborts or the transport reconnects: whatever the server had asked for, it is back. */
+export async function pauseUntilReconnect(
+  transport: Reconnectable,
+  clock: Clock,
+  delayMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const enough = new AbortController();
+  const end = () => enough.abort();
+  const forget = transport.onReconnect(end);
+  signal?.addEventListener('abort', end, { once: true });
+  if (signal?.aborted !== true) await clock.sleep(delayMs, enough.signal);
+  signal?.removeEventListener('abort', end);
+  forget();
+}
+
+/** How one watch fares, made anew again and again. */
+export class Reconnecting {
+  readonly #timings: ReconnectTimings;
+  #failures = 0;
+  #expiries = 0;
+
+  constructor(timings: ReconnectTimings) {
+    this.#timings = timings;
+  }
+
+  /** Failures in a row. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** The watch works, or the server is back: what fails next is a first failure. */
+  startAnew(): void {
+    this.#failures = 0;
+    this.#expiries = 0;
+  }
+
+  /** The pause after the server closed it. */
+  closed(): number {
+    return pauseAfterClose(this.#failures++, this.#timings);
+  }
+
+  /** A version that is too old is a first failure whatever failed before: the server was away, and is back. */
+  failed(error: unknown): Reconnect {
+    this.#failures++;
+    const isFirst = isGone(error) && this.#expiries++ === 0;
+    return decideReconnect(error, isFirst ? 1 : this.#failures, this.#timings);
+  }
 }
 
 /**

@@ -4,7 +4,7 @@ import { settledOrAborted } from './deadline.ts';
 import { ApiError, isGone } from './errors.ts';
 import type { KubeObject } from './object.ts';
 import { type Change, createObjectStore, type ObjectStore } from './object-store.ts';
-import { decideReconnect, pauseAfterClose, type ReconnectTimings, refusesStreamingList } from './reconnect.ts';
+import { pauseUntilReconnect, Reconnecting, type ReconnectTimings, refusesStreamingList } from './reconnect.ts';
 import { listPages, PAGE_SIZE } from './resource-client.ts';
 import { collectionPath } from './resource-path.ts';
 import type { ResourceType } from './resource-type.ts';
@@ -19,7 +19,8 @@ const DEFAULT_TIMINGS: ReflectorTimings = {
   // Above the period of the server's bookmarks, 60 s.
   inactivityMs: 90_000,
   minBackoffMs: 500,
-  maxBackoffMs: 30_000,
+  // Who can't know that the server is back asks again soon enough.
+  maxBackoffMs: 10_000,
   maxEarlyCloseMs: 5_000,
 };
 
@@ -67,6 +68,7 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
   readonly #options: ReflectorOptions<T>;
   readonly #timings: ReflectorTimings;
   readonly #clock: Clock;
+  readonly #reconnecting: Reconnecting;
   readonly #store: ObjectStore<T>;
   readonly #stop = new AbortController();
   readonly #synced = Promise.withResolvers<void>();
@@ -76,14 +78,13 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
   /** Where to go on watching; undefined: list first. */
   #resourceVersion: string | undefined;
   #streamsLists = true;
-  /** Failures in a row without progress between them. */
-  #failures = 0;
   #lastActivityAt: Date;
   #lastActivityMs: number;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
     this.#timings = { ...DEFAULT_TIMINGS, ...options.timings };
+    this.#reconnecting = new Reconnecting(this.#timings);
     this.#clock = options.clock ?? systemClock;
     this.#store = createObjectStore(options);
     this.#path = collectionPath(options.type, options.namespace);
@@ -128,10 +129,12 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
+    const forget = this.#options.transport.onReconnect(() => this.#reconnecting.startAnew());
     while (!signal.aborted) {
       const delayMs = await this.#follow();
-      if (delayMs > 0) await this.#clock.sleep(delayMs, signal);
+      if (delayMs > 0) await pauseUntilReconnect(this.#options.transport, this.#clock, delayMs, signal);
     }
+    forget();
   }
 
   /** Lists if need be and watches until that ends; returns the pause before the next time. */
@@ -145,14 +148,8 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
       failure = error;
     }
     if (this.#stop.signal.aborted) return 0;
-    if (this.#clock.monotonicMs() - startedAtMs >= SETTLED_WATCH_MS) this.#failures = 0;
-    return failure === undefined ? this.#pauseAfterClose() : this.#pauseAfterFailure(failure);
-  }
-
-  #pauseAfterClose(): number {
-    const delayMs = pauseAfterClose(this.#failures, this.#timings);
-    this.#failures++;
-    return delayMs;
+    if (this.#clock.monotonicMs() - startedAtMs >= SETTLED_WATCH_MS) this.#reconnecting.startAnew();
+    return failure === undefined ? this.#reconnecting.closed() : this.#pauseAfterFailure(failure);
   }
 
   #pauseAfterFailure(error: unknown): number {
@@ -162,12 +159,12 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
       log.info({ kind: type.kind, err: error }, 'server refuses streaming lists, listing in pages');
       return 0;
     }
-    this.#failures++;
-    const { delayMs, relist } = decideReconnect(error, this.#failures, this.#timings);
+    const { delayMs, relist } = this.#reconnecting.failed(error);
+    const { failures } = this.#reconnecting;
     if (relist) this.#resourceVersion = undefined;
     // A kind in which nothing happens may be silent for longer than bookmarks should take.
     const level = error instanceof ApiError && error.reason === 'Silence' ? 'debug' : 'warn';
-    log[level]({ kind: type.kind, err: error, relist, failures: this.#failures, delayMs }, 'watch failed');
+    log[level]({ kind: type.kind, err: error, relist, failures, delayMs }, 'watch failed');
     return delayMs;
   }
 
@@ -226,7 +223,7 @@ class ListWatcher<T extends KubeObject> implements Reflector<T> {
     if (event.type === 'DELETED') this.#store.remove(event.object);
     else if (event.type !== 'BOOKMARK') this.#store.upsert(event.object);
     this.#resourceVersion = versionOf(event) ?? this.#resourceVersion;
-    this.#failures = 0;
+    this.#reconnecting.startAnew();
   }
 
   #upsert(raw: unknown, seen: Set<string>): void {

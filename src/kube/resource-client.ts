@@ -2,7 +2,14 @@ import { ApiError, isGone, isNotFound } from './errors.ts';
 import { keyOf, type ObjectMeta } from './object.ts';
 import { collectionPath, objectPath } from './resource-path.ts';
 import type { ResourceType } from './resource-type.ts';
-import { APPLY_PATCH, JSON_PATCH, MERGE_PATCH, type Query, type Transport } from './transport.ts';
+import {
+  APPLY_PATCH,
+  JSON_PATCH,
+  MERGE_PATCH,
+  type Query,
+  type Transport,
+  type TransportRequest,
+} from './transport.ts';
 
 /** Objects a page of a list holds: 12 MB of 5,000 objects never stand in memory at once. */
 export const PAGE_SIZE = 500;
@@ -13,6 +20,8 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   /** How often a refusal with Retry-After is tried again; 3 if absent. */
   readonly maxRetries?: number | undefined;
+  /** Which connections it goes over; those of `requests` if absent. */
+  readonly pool?: TransportRequest['pool'];
 }
 
 export interface ListOptions extends CallOptions {
@@ -177,7 +186,8 @@ class RestClient<T> implements ResourceClient<T> {
 }
 
 function callOf(options: CallOptions): CallOptions {
-  return { signal: options.signal, timeoutMs: options.timeoutMs, maxRetries: options.maxRetries };
+  const { signal, timeoutMs, maxRetries, pool } = options;
+  return { signal, timeoutMs, maxRetries, pool };
 }
 
 /** One page of a list; `resourceVersion` is that of the whole list. */

@@ -1,9 +1,11 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type Dispatcher, request as undiciRequest } from 'undici';
 import { type Clock, systemClock } from './clock.ts';
-import { type Connections, createConnections } from './connections.ts';
+import { type Connections, createConnections, MAX_CONNECTIONS, type PoolName } from './connections.ts';
 import { startDeadline } from './deadline.ts';
 import { ApiError, apiErrorOf, parseRetryAfter } from './errors.ts';
+import { createLine } from './line.ts';
+import { pauseUntilReconnect } from './reconnect.ts';
 
 export const JSON_PATCH = 'application/json-patch+json';
 export const MERGE_PATCH = 'application/merge-patch+json';
@@ -26,11 +28,13 @@ export interface TransportRequest {
   readonly body?: unknown;
   /** `application/json` if absent; a PATCH has to name its own. */
   readonly contentType?: string;
-  /** Deadline of each try; 30 s if absent. */
+  /** Deadline of each try, from when it has a connection; 30 s if absent. */
   readonly timeoutMs?: number | undefined;
   /** 3 if absent. */
   readonly maxRetries?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** `requests` if absent, where a line forms when there are more than connections; Leases wait for nothing else. */
+  readonly pool?: Exclude<PoolName, 'watches'> | undefined;
 }
 
 export interface StreamOptions {
@@ -67,6 +71,13 @@ export interface Transport {
    * to end it.
    */
   stream(path: string, options: StreamOptions): Promise<AsyncIterable<Uint8Array>>;
+  /**
+   * For when the server is back after it was out of reach: breaks off what runs, which may hang on connections that died without
+   * a word, and tells all who wait to try again.
+   */
+  reconnect(): void;
+  /** Told of each {@link reconnect}. Returns what ends that. */
+  onReconnect(listener: () => void): () => void;
   /** Breaks off what still runs and closes all connections. */
   close(): Promise<void>;
 }
@@ -80,6 +91,9 @@ class HttpTransport implements Transport {
   readonly #connections: Connections;
   readonly #options: TransportOptions;
   readonly #clock: Clock;
+  /** A request that waits for a connection is not yet on its way: the time for its answer has not begun. */
+  readonly #line = createLine(MAX_CONNECTIONS);
+  readonly #listeners = new Set<() => void>();
 
   constructor(connections: Connections, options: TransportOptions) {
     this.#connections = connections;
@@ -94,15 +108,25 @@ class HttpTransport implements Transport {
       } catch (error) {
         const waitMs = retryDelayMs(request, error, retries);
         if (waitMs === undefined) throw error;
-        await this.#clock.sleep(waitMs, request.signal);
+        await pauseUntilReconnect(this, this.#clock, waitMs, request.signal);
         request.signal?.throwIfAborted();
       }
     }
   }
 
   async stream(path: string, options: StreamOptions): Promise<AsyncIterable<Uint8Array>> {
-    const response = await this.#send({ method: 'GET', path, ...options }, 'WATCH', options.signal);
+    const response = await this.#send({ method: 'GET', path, ...options }, 'watches', options.signal);
     return response.body;
+  }
+
+  reconnect(): void {
+    this.#connections.breakOff();
+    for (const listener of this.#listeners) listener();
+  }
+
+  onReconnect(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   async close(): Promise<void> {
@@ -112,9 +136,11 @@ class HttpTransport implements Transport {
   async #tryOnce(request: TransportRequest): Promise<unknown> {
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const what = `${request.method} ${request.path}`;
+    const { pool = 'requests' } = request;
+    using _place = pool === 'requests' ? await this.#line.enter(request.signal) : undefined;
     using deadline = startDeadline(timeoutMs, request.signal);
     try {
-      const response = await this.#send(request, request.method, deadline.signal);
+      const response = await this.#send(request, pool, deadline.signal);
       return parseBody(what, response.statusCode, await response.body.text());
     } catch (error) {
       request.signal?.throwIfAborted();
@@ -124,16 +150,17 @@ class HttpTransport implements Transport {
   }
 
   /** A successful answer whose body is still to be read. */
-  async #send(request: TransportRequest, method: string, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #send(request: TransportRequest, pool: PoolName, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const method = pool === 'watches' ? 'WATCH' : request.method;
     const what = `${method} ${request.path}`;
     const startedAtMs = this.#clock.monotonicMs();
     const report = (code: number) =>
       this.#options.onRequest?.({ method, code, durationMs: this.#clock.monotonicMs() - startedAtMs });
     let response: Dispatcher.ResponseData;
     try {
-      const { headers, requests, watches } = await this.#connections.current();
+      const { headers, pools } = await this.#connections.current();
       response = await undiciRequest(this.#connections.server + request.path + queryText(request.query), {
-        dispatcher: method === 'WATCH' ? watches : requests,
+        dispatcher: pools[pool],
         method: request.method,
         headers: { ...headers, ...contentHeaders(request, this.#options.userAgent) },
         body: request.body === undefined ? null : JSON.stringify(request.body),

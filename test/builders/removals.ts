@@ -76,7 +76,12 @@ export function removalWorld(name: RemovableName, onServer: Removable | undefine
   const context = {
     nodeName: NODE,
     client,
-    writer: createStatusWriter({ client, fieldManager: 'agent', ownedPart: ({ status }) => ownedByAgent(status) }),
+    writer: createStatusWriter({
+      client,
+      fieldManager: 'agent',
+      ownedPart: ({ status }) => ownedByAgent(status),
+      renewal: { isRenewed: true },
+    }),
     events: { record: (_: unknown, __: unknown, reason: string) => void events.push(reason) } as never,
     clock: new ManualClock(),
     metrics: { forget: () => undefined },

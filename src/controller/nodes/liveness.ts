@@ -27,6 +27,9 @@ export interface Liveness {
   confirm(nodeName: string, signal: AbortSignal): Promise<AgentState>;
   /** Milliseconds until the agent counts as silent, or a second look may say so, if it does nothing; 0 if that is over. */
   remainingMs(nodeName: string): number;
+  /** That the node is lost was said of the object with this uid since the Lease was last renewed. Once is enough. */
+  isTold(nodeName: string, uid: string): boolean;
+  noteTold(nodeName: string, uid: string): void;
   /** The cache of this Lease changed: the node whose agent is in another state by that; `undefined` if none or never asked for. */
   leaseChanged(key: string): string | undefined;
 }
@@ -43,6 +46,9 @@ class LeaseLiveness implements Liveness {
   readonly #absent = new Set<string>();
   /** When a second look at a Lease that was found expired decides. */
   readonly #secondLookMs = new Map<string, number>();
+
+  /** Uids of the objects that were told that a node is lost, by its Lease. */
+  readonly #told = new Map<string, Set<string>>();
 
   constructor(options: LivenessOptions) {
     this.#options = options;
@@ -72,6 +78,15 @@ class LeaseLiveness implements Liveness {
     return Math.max(0, (this.#secondLookMs.get(key) ?? 0) - this.#options.clock.monotonicMs());
   }
 
+  isTold(nodeName: string, uid: string): boolean {
+    return this.#told.get(this.#keyOf(nodeName))?.has(uid) === true;
+  }
+
+  noteTold(nodeName: string, uid: string): void {
+    const key = this.#keyOf(nodeName);
+    this.#told.set(key, (this.#told.get(key) ?? new Set()).add(uid));
+  }
+
   leaseChanged(key: string): string | undefined {
     const nodeName = this.#nodeNames.get(key);
     const before = this.#state(key);
@@ -89,7 +104,10 @@ class LeaseLiveness implements Liveness {
     if (lease === undefined) this.#absent.add(key);
     else this.#absent.delete(key);
     const state = this.#state(key);
-    if (state !== 'silent') this.#secondLookMs.delete(key);
+    if (state !== 'silent') {
+      this.#secondLookMs.delete(key);
+      this.#told.delete(key);
+    }
     return state;
   }
 

@@ -39,7 +39,9 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
     const { name } = metadata;
     if ((await cluster.liveness.confirm(name, signal)) !== 'silent') return undefined;
     const current = await cluster.clients.btrfsNodes.get(name, { signal });
-    if (current === undefined || saysLost(current)) return undefined;
+    if (current === undefined) return undefined;
+    cluster.liveness.noteTold(name, current.metadata.uid);
+    if (saysLost(current)) return undefined;
     const message = `the agent of node ${name} has stopped renewing its Lease; see that the node is up and the agent runs`;
     const { uid, resourceVersion } = current.metadata;
     await cluster.clients.btrfsNodes.applyStatus(
@@ -63,7 +65,12 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
       states.delete(name);
       return settled;
     }
-    const decision = decideNode({ agent: cluster.liveness.stateOf(name), node: cluster.nodes.get(name), btrfsNode });
+    const decision = decideNode({
+      agent: cluster.liveness.stateOf(name),
+      node: cluster.nodes.get(name),
+      btrfsNode,
+      isToldLost: btrfsNode !== undefined && cluster.liveness.isTold(name, btrfsNode.metadata.uid),
+    });
     let step: string | undefined;
     try {
       if (decision.kind === 'mark-lost') step = await markLost(decision.btrfsNode, signal);

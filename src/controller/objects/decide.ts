@@ -1,4 +1,4 @@
-import { findCondition, isTrue } from '../../api/conditions.ts';
+import { findCondition, isNodeLost, isTrue } from '../../api/conditions.ts';
 import type { NodeState } from '../nodes/node-state.ts';
 import type { PlacedObject, Placement } from './placed-kind.ts';
 
@@ -9,6 +9,8 @@ export interface World {
   readonly finalizer: string;
   /** Of the node in status.nodeName; `undefined` without one. */
   readonly nodeState: NodeState | undefined;
+  /** It was told that its node is lost since the agent was last heard. An agent that writes over that is not answered. */
+  readonly isToldLost: boolean;
   /** This process has placed it and the cache does not show that yet. */
   readonly isAssumed: boolean;
   /** Milliseconds until it is to go by itself, 0 or less if that is over; `undefined`: never. */
@@ -55,7 +57,7 @@ function decideDeletion(world: World): Decision {
   }
   if (isTrue(world.object.status.conditions, 'Removed')) return { kind: 'confirm-removal' };
   if (world.nodeState === 'gone') return { kind: 'abandon', nodeName };
-  if (world.nodeState === 'lost' && !saysLost(world.object)) return { kind: 'mark-lost', nodeName };
+  if (world.nodeState === 'lost' && !isTold(world)) return { kind: 'mark-lost', nodeName };
   return none;
 }
 
@@ -67,7 +69,7 @@ function decideUnplaced(world: World): Decision {
 
 function decidePlaced(world: World, nodeName: string): Decision {
   const isLost = world.nodeState === 'lost' || world.nodeState === 'gone';
-  if (isLost && !saysLost(world.object)) return { kind: 'mark-lost', nodeName };
+  if (isLost && !isTold(world)) return { kind: 'mark-lost', nodeName };
   const { expiresInMs } = world;
   if (expiresInMs !== undefined && expiresInMs <= 0) return { kind: 'expire' };
   const { metadata, status } = world.object;
@@ -77,8 +79,11 @@ function decidePlaced(world: World, nodeName: string): Decision {
   return expiresInMs === undefined ? none : { kind: 'await-expiry', afterMs: expiresInMs };
 }
 
+function isTold({ object, isToldLost }: World): boolean {
+  return isToldLost || saysLost(object);
+}
+
 /** Ready says that the node is lost. */
 export function saysLost({ status }: PlacedObject): boolean {
-  const ready = findCondition(status.conditions, 'Ready');
-  return ready?.status === 'Unknown' && ready.reason === 'NodeLost';
+  return isNodeLost(status.conditions);
 }

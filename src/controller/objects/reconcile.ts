@@ -79,6 +79,7 @@ class ObjectPass<T extends PlacedObject> {
       object,
       finalizer: this.#kind.finalizer,
       nodeState: nodeName === undefined ? undefined : this.#cluster.nodeStateOf(nodeName),
+      isToldLost: nodeName !== undefined && this.#cluster.liveness.isTold(nodeName, object.metadata.uid),
       isAssumed: this.#kind.isAssumed(keyOf(object)),
       expiresInMs: expiresAt === undefined ? undefined : expiresAt.getTime() - this.#clock.now().getTime(),
       placement: () =>
@@ -165,6 +166,7 @@ class ObjectPass<T extends PlacedObject> {
       await this.#applyStatus(current, { status, fieldManager: agentManager(nodeName), resourceVersion }, signal);
       this.#events.record(current, 'Warning', 'NodeLost', 'Observe', message);
     }
+    liveness.noteTold(nodeName, current.metadata.uid);
     return waiting(SAFETY_NET_MS, 'NodeLost', message);
   }
 

@@ -83,12 +83,12 @@ function describeChange({ kind, object }: Change<Thing>): string {
   return `${kind} ${object.metadata.name} ${object.metadata.uid} ${object.spec.size}`;
 }
 
-function start(onChange?: (change: Change<Thing>) => unknown): Reflector<Thing> {
+function start(onChange?: (change: Change<Thing>) => unknown, inactivityMs = 300): Reflector<Thing> {
   reflector = startReflector({
     transport,
     type: thingType,
     log: recorded.log,
-    timings: { inactivityMs: 300, minBackoffMs: 20, maxBackoffMs: 100, maxEarlyCloseMs: 50 },
+    timings: { inactivityMs, minBackoffMs: 20, maxBackoffMs: 100, maxEarlyCloseMs: 50 },
     onChange: (change) => {
       changes.push(describeChange(change));
       return onChange?.(change) as undefined;
@@ -237,6 +237,18 @@ describe('Reflector, broken watch', () => {
     await changesUntil('added a uid-a 6');
     const [, second, third] = server.received;
     expect((third?.atMs ?? 0) - (second?.atMs ?? 0)).toBeGreaterThanOrEqual(995);
+  });
+
+  test.each([
+    ['a long Retry-After', refuse(503, { retryAfterS: 3_600 })],
+    ['silence on a connection that died', silence()],
+  ])('F51 after %s: what the return of the server tells is acted on at once', async (_, answer) => {
+    server.script(stream([listEnd(5)], 'close'), answer, stream([added('a', 6)]));
+    start(undefined, 60_000);
+    await requestCount(2);
+    await waitFor(() => recorded.lines.length > 0 || server.openConnections > 0, { what: 'failure or silence' });
+    transport.reconnect();
+    await changesUntil('added a uid-a 6');
   });
 
   test('a server that is gone for long is asked at growing intervals, and found again', async () => {

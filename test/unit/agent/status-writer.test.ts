@@ -4,10 +4,10 @@ import type { LoopbackVolume, LoopbackVolumeStatus } from '../../../src/api/loop
 import { ownedByAgent } from '../../../src/api/ownership.ts';
 import type { ApplyOptions, Draft } from '../../../src/kube/resource-client.ts';
 import { clientWith } from '../../builders/clients.ts';
-import { volumeOf } from '../../builders/objects.ts';
+import { condition, nodeLost, volumeOf } from '../../builders/objects.ts';
 
 /** A server that answers with the object as it is after the write, one version on each time. */
-function startWriter() {
+function startWriter(renewal = { isRenewed: true }) {
   let version = 100;
   const applyStatus = vi.fn(async (draft: Draft & { status?: LoopbackVolumeStatus }, _: ApplyOptions) =>
     volumeOf({
@@ -17,7 +17,7 @@ function startWriter() {
   );
   const client = clientWith<LoopbackVolume>({ applyStatus: applyStatus as never });
   const ownedPart = ({ status }: LoopbackVolume) => ownedByAgent(status);
-  return { applyStatus, writer: createStatusWriter({ client, fieldManager: 'agent', ownedPart }) };
+  return { applyStatus, writer: createStatusWriter({ client, fieldManager: 'agent', ownedPart, renewal }) };
 }
 
 const cached = volumeOf({ metadata: { resourceVersion: '99' }, status: { nodeName: 'node-a', observedGeneration: 1 } });
@@ -39,6 +39,30 @@ describe('createStatusWriter', () => {
     const { applyStatus, writer } = startWriter();
     await writer.write(cached, same);
     expect(applyStatus).not.toHaveBeenCalled();
+  });
+
+  it('F30 says nothing of Ready on what is NodeLost until the Lease is renewed, but all else', async () => {
+    const renewal = { isRenewed: false };
+    const { applyStatus, writer } = startWriter(renewal);
+    const lost = volumeOf({
+      metadata: { resourceVersion: '99' },
+      status: { nodeName: 'node-a', conditions: [nodeLost()] },
+    });
+    const well = {
+      observedGeneration: 1,
+      conditions: [condition('Mounted', 'True'), condition('Ready', 'True')],
+      sizeBytes: 4096,
+    };
+    await writer.write(lost, well);
+    await writer.write(lost, well);
+    const saying = (ready: ReturnType<typeof condition>) => ({
+      ...well,
+      conditions: [condition('Mounted', 'True'), ready],
+    });
+    expect(applyStatus.mock.calls.map(([draft]) => draft.status)).toEqual([saying(nodeLost())]);
+    renewal.isRenewed = true;
+    await writer.write(lost, well);
+    expect(applyStatus.mock.calls.at(-1)?.[0].status).toEqual(well);
   });
 
   it('sends nothing twice, also while the cache has not seen the first write', async () => {

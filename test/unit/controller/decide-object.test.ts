@@ -194,6 +194,16 @@ const rows: Row[] = [
     },
     decision: { kind: 'expire' },
   },
+  {
+    title: 'F30 on a lost node, told so, and its agent wrote over that: it is not told again while the agent is silent',
+    world: { object: volumeOf({ status: placed }), nodeState: 'lost', isToldLost: true },
+    decision: { kind: 'none' },
+  },
+  {
+    title: 'F30 the same while it is being deleted',
+    world: { object: volumeOf({ metadata: deleting, status: placed }), nodeState: 'lost', isToldLost: true },
+    decision: { kind: 'none' },
+  },
 ];
 
 describe('decideObject', () => {
@@ -205,6 +215,7 @@ describe('decideObject', () => {
       decideObject({
         finalizer: VOLUME_FINALIZER,
         nodeState: undefined,
+        isToldLost: false,
         isAssumed: false,
         expiresInMs: undefined,
         placement,

@@ -43,7 +43,12 @@ describe('decideNode', () => {
     ['agent silent, being deleted', { agent: 'silent', node: undefined, btrfsNode: deleting }, 'none'],
     ['no BtrfsNode', { agent: 'silent', node: undefined, btrfsNode: undefined }, 'none'],
   ] as const)('%s', (_, facts, kind) => {
-    expect(decideNode(facts).kind).toBe(kind);
+    expect(decideNode({ ...facts, isToldLost: false }).kind).toBe(kind);
+  });
+
+  it('F30 a BtrfsNode that was told so is not told again, whatever its agent wrote over that', () => {
+    const facts = { agent: 'silent', node: nodeOf(), btrfsNode: owned } as const;
+    expect(decideNode({ ...facts, isToldLost: true }).kind).toBe('none');
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ApiError } from '../../../src/kube/errors.ts';
-import { decideReconnect, pauseAfterClose, refusesStreamingList } from '../../../src/kube/reconnect.ts';
+import { decideReconnect, pauseAfterClose, Reconnecting, refusesStreamingList } from '../../../src/kube/reconnect.ts';
 
 const timings = { minBackoffMs: 500, maxBackoffMs: 30_000, maxEarlyCloseMs: 5_000 };
 const error = (code: number, reason = '', retryAfterMs?: number) =>
@@ -52,6 +52,15 @@ describe('decideReconnect', () => {
   ])('%j: a new list: %j', (failure, relist) => {
     expect(decideReconnect(failure, 2, timings).relist).toBe(relist);
   });
+});
+
+test('F51 a 410 after other failures lists at once, and only once until the watch works', () => {
+  const reconnecting = new Reconnecting(timings);
+  for (let i = 0; i < 6; i++) reconnecting.failed(error(0, 'Unreachable'));
+  expect(reconnecting.failed(error(410))).toEqual({ delayMs: 0, relist: true });
+  expect(reconnecting.failed(error(410)).delayMs).toBeGreaterThanOrEqual(15_000);
+  reconnecting.startAnew();
+  expect(reconnecting.failed(error(410))).toEqual({ delayMs: 0, relist: true });
 });
 
 test('pauseAfterClose grows with early closes up to its own limit', () => {

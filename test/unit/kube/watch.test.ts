@@ -10,6 +10,8 @@ async function eventsOf(chunks: readonly Uint8Array[]): Promise<WatchEvent[]> {
   const transport: Transport = {
     request: () => Promise.reject(new Error('not asked for')),
     stream: () => Promise.resolve(body),
+    reconnect: () => undefined,
+    onReconnect: () => () => undefined,
     close: () => Promise.resolve(),
   };
   const events: WatchEvent[] = [];
