@@ -38,6 +38,13 @@ export function sumOfErrors(errors: DeviceErrors): number {
   return Object.values(errors).reduce((sum, count) => sum + count, 0);
 }
 
+/** Profiles of the data of a live filesystem, such as `['single']`; empty when nothing on this machine keeps it alive. */
+export async function readDataProfiles(filesystemUUID: string): Promise<readonly string[]> {
+  const path = `${ROOT}/${filesystemUUID}/allocation/data`;
+  const entries = (await orAbsent(readdir(path, { withFileTypes: true }))) ?? [];
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
 async function orAbsent<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;

@@ -38,23 +38,6 @@ export function parseOwner(stdout: string): Owner {
   return { uid: Number(match[1]), gid: Number(match[2]), mode: mode.toString(8).padStart(4, '0') };
 }
 
-/** Size in bytes of the filesystem mounted at `path` (statfs: blocks × fragment size). */
-export async function readFilesystemSize(run: Run, path: string): Promise<number> {
-  const { stdout } = await run({
-    file: 'stat',
-    args: ['--file-system', '--format=%S %b', '--', path],
-    timeoutMs: TIMEOUT_MS,
-  });
-  return parseFilesystemSize(stdout);
-}
-
-/** Parses `4096 262144`: fragment size and blocks. */
-export function parseFilesystemSize(stdout: string): number {
-  const match = stdout.match(/^(\d+) (\d+)\n?$/);
-  if (match === null) throw new UnexpectedOutputError('stat --file-system', stdout);
-  return Number(match[1]) * Number(match[2]);
-}
-
 /** Sets or clears the immutable flag (chattr(1)) of a directory, so that nothing lands in it while it is no mount point. */
 export async function setImmutable(run: Run, path: string, flag: 'on' | 'off'): Promise<void> {
   await run({ file: 'chattr', args: [flag === 'on' ? '+i' : '-i', '--', path], timeoutMs: TIMEOUT_MS });

@@ -75,6 +75,8 @@ export function spaceOf(figures: AllocationFigures, sizeBytes: number): Space {
   const allocated = data.diskTotalBytes + metadata.diskTotalBytes + system.diskTotalBytes;
   const unallocatedBytes = Math.max(0, sizeBytes - allocated);
   const metadataFree = metadata.totalBytes - metadata.usedBytes;
+  // What an administrator has converted to dup holds half as much.
+  const dataCopies = data.totalBytes === 0 ? 1 : data.diskTotalBytes / data.totalBytes;
   const exhausted = unallocatedBytes <= RESERVED_BYTES && metadataFree < METADATA_EXHAUSTED_BYTES + globalReserveBytes;
   return {
     dataTotal: data.diskTotalBytes,
@@ -87,6 +89,6 @@ export function spaceOf(figures: AllocationFigures, sizeBytes: number): Space {
     usedBytes: data.diskUsedBytes + metadata.diskUsedBytes + system.diskUsedBytes,
     freeBytes: exhausted
       ? 0
-      : data.diskTotalBytes - data.diskUsedBytes + Math.max(0, unallocatedBytes - RESERVED_BYTES),
+      : data.totalBytes - data.usedBytes + Math.floor(Math.max(0, unallocatedBytes - RESERVED_BYTES) / dataCopies),
   };
 }

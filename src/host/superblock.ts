@@ -5,10 +5,14 @@ export interface Superblock {
   readonly filesystemUUID: string;
   /** Number of the last commit. */
   readonly generation: number;
-  /** Size of the filesystem in bytes. */
+  /** Size of the filesystem in bytes, whatever the profiles of its block groups are: statfs(2) tells half of it for data of profile dup. */
   readonly totalBytes: number;
   /** Devices that the filesystem needs. */
   readonly deviceCount: number;
+  /** Unit of all that is allocated, in bytes; the size of the filesystem is a multiple of it. */
+  readonly sectorBytes: number;
+  /** Data and metadata share block groups (mkfs.btrfs --mixed). */
+  readonly isMixed: boolean;
   /** A filesystem that others are made on top of, which is never written to (btrfstune -S). */
   readonly isSeed: boolean;
 }
@@ -17,6 +21,7 @@ const OFFSET = 0x10000;
 const LENGTH = 0x1000;
 const MAGIC = '_BHRfS_M';
 const FLAG_SEEDING = 1n << 32n;
+const INCOMPAT_MIXED_GROUPS = 1n << 2n;
 
 /**
  * The superblock in an image file or on a device, or undefined if there is none. The image lies on the node's own filesystem, so this can't hang on a
@@ -39,6 +44,8 @@ export function parseSuperblock(block: Buffer): Superblock | undefined {
     generation: Number(block.readBigUInt64LE(0x48)),
     totalBytes: Number(block.readBigUInt64LE(0x70)),
     deviceCount: Number(block.readBigUInt64LE(0x88)),
+    sectorBytes: block.readUInt32LE(0x90),
+    isMixed: (block.readBigUInt64LE(0xbc) & INCOMPAT_MIXED_GROUPS) !== 0n,
     isSeed: (block.readBigUInt64LE(0x38) & FLAG_SEEDING) !== 0n,
   };
 }

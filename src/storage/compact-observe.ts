@@ -6,7 +6,7 @@ import { readChunkTree } from '../host/chunk-tree.ts';
 import { CommandError, type Run } from '../host/command.ts';
 import { readLoopCapacity } from '../host/losetup.ts';
 import { type AllocationFigures, readAllocation } from '../host/space-info.ts';
-import { readSuperblock } from '../host/superblock.ts';
+import { readSuperblock, type Superblock } from '../host/superblock.ts';
 import { UnexpectedOutputError } from '../host/unexpected-output.ts';
 import { type Layout, totalOf } from './compact-layout.ts';
 import { StorageError } from './errors.ts';
@@ -47,10 +47,10 @@ export async function observeLayout(target: CompactTarget): Promise<Layout> {
 
 /** True if commits keep following each other and leave no quiet of `quietMs`: someone writes, or the kernel itself has much to do. */
 export async function isWrittenTo(target: CompactTarget, quietMs = QUIET_MS): Promise<boolean> {
-  let last = await commit(target);
+  let last = (await commit(target)).generation;
   for (let quiet = 0, busy = 0; busy < QUIET_ATTEMPTS; ) {
     await delay(QUIET_MS);
-    const now = await commit(target);
+    const now = (await commit(target)).generation;
     if (now === last) quiet += QUIET_MS;
     else {
       quiet = 0;
@@ -62,13 +62,13 @@ export async function isWrittenTo(target: CompactTarget, quietMs = QUIET_MS): Pr
   return true;
 }
 
-/** Number of the last commit, with all in it that was written before; without anything written there is no new one. */
-async function commit({ run, mountPath, devicePath }: CompactTarget): Promise<number> {
+/** The superblock of the last commit, with all in it that was written before; without anything written there is no new one. */
+export async function commit({ run, mountPath, devicePath }: CompactTarget): Promise<Superblock> {
   await syncFilesystem(run, mountPath);
   // NOTE: not `generation` of sysfs, which counts a transaction from its begin: who writes all the time has one as soon as the last is committed.
   const superblock = await readSuperblock(devicePath);
   if (superblock === undefined) throw new StorageError('damaged', `the filesystem on ${devicePath} has no superblock`);
-  return superblock.generation;
+  return superblock;
 }
 
 /** True for what can't be done because files are written: it can when that ends. */

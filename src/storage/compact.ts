@@ -1,10 +1,10 @@
 import { isOutOfSpace, resizeFilesystem, syncFilesystem } from '../host/btrfs-filesystem.ts';
-import { readFilesystemSize } from '../host/coreutils.ts';
 import { carryOut } from './compact-carry-out.ts';
 import { CompactHistory } from './compact-history.ts';
 import { endOf, type Layout, neededOf } from './compact-layout.ts';
 import {
   type CompactTarget,
+  commit,
   endLeftovers,
   isBusyVolume,
   isWrittenTo,
@@ -127,8 +127,9 @@ async function tryResize({ run, mountPath }: CompactTarget, sizeBytes: number): 
  * Those who write have all the space that there was before, when it isn't known what is where: it may be closed off right at its end. Returns
  * the size; a larger one stays, since metadata may be in what is more.
  */
-async function growBack({ run, mountPath }: CompactTarget, { mostBytes }: Goal): Promise<number> {
-  const sizeBytes = await readFilesystemSize(run, mountPath);
+async function growBack(target: CompactTarget, { mostBytes }: Goal): Promise<number> {
+  const { run, mountPath } = target;
+  const { totalBytes: sizeBytes } = await commit(target);
   if (sizeBytes >= mostBytes) return sizeBytes;
   await resizeFilesystem(run, mountPath, mostBytes);
   return mostBytes;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
+import { readDataProfiles } from '../../host/btrfs-sysfs.ts';
 import { CommandError, type Run } from '../../host/command.ts';
 import { syncFile, truncateFile } from '../../host/coreutils.ts';
 import { sha256OfFile } from '../../host/digest.ts';
@@ -17,6 +18,7 @@ import { giveUp, sourceDoesNotFit } from './fill.ts';
 import type { VolumeSettings } from './format.ts';
 import { plantTree, withTopMounted } from './plant-tree.ts';
 import { MIN_RESIZE_BYTES } from './resize.ts';
+import { writeSparse } from './write-sparse.ts';
 
 /** A file on the node's own filesystem. */
 export interface ImageFile {
@@ -84,7 +86,8 @@ async function copy(
   if ('path' in source) await copyFile(run, source, imagePath, { signal, onBytes });
   else {
     using _look = watchAllocated(imagePath, onBytes);
-    await writeSparse(source.stream, imagePath, sizeBytes);
+    await using file = await open(imagePath, 'r+');
+    await writeSparse(source.stream, file, sizeBytes);
   }
   // What was copied counts, not what was looked at before.
   const superblock = proveImportable(await readSuperblock(imagePath), (await stat(imagePath)).size, sizeBytes);
@@ -112,30 +115,24 @@ async function copyFile(
   );
 }
 
-/** Zeros become holes. What is longer than the volume is not read to its end. */
-async function writeSparse(stream: Readable, imagePath: string, sizeBytes: number): Promise<void> {
-  await using file = await open(imagePath, 'r+');
-  await file.truncate(0);
-  let length = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    if (length + chunk.length > sizeBytes) throw sourceDoesNotFit(undefined, sizeBytes);
-    if (!chunk.every((byte) => byte === 0)) await file.write(chunk, 0, chunk.length, length);
-    length += chunk.length;
-  }
-  await file.truncate(length);
-}
-
 /** The kernel makes no filesystem larger that is, or becomes, smaller than 256 MiB. */
 function targetOf({ totalBytes }: Superblock, sizeBytes: number): number {
   return sizeBytes < MIN_RESIZE_BYTES ? totalBytes : sizeBytes;
 }
 
-/** One device, all of it there, and no larger than the volume. */
+/** One device, all of it there, no larger than the volume, and of a make whose sizes are those of a volume. */
 function proveImportable(superblock: Superblock | undefined, fileBytes: number, sizeBytes: number): Superblock {
   if (superblock === undefined) throw imageRefused('it has no btrfs superblock');
-  const { deviceCount, isSeed, totalBytes } = superblock;
+  const { deviceCount, isSeed, isMixed, sectorBytes, totalBytes } = superblock;
   if (deviceCount !== 1) throw imageRefused(`its file system needs ${deviceCount} devices, a volume has one`);
   if (isSeed) throw imageRefused('it is a seed, which can not be written to');
+  if (isMixed) throw imageRefused('its block groups are mixed', 'make one without mkfs.btrfs --mixed');
+  if (sizeBytes % sectorBytes !== 0) {
+    throw imageRefused(
+      `its sectors have ${sectorBytes} bytes, and the volume's size, ${sizeBytes}, is no multiple of that`,
+      'make the volume with a size that is',
+    );
+  }
   if (totalBytes > fileBytes) {
     throw imageRefused(`it has ${fileBytes} bytes and its file system ${totalBytes}: its end is missing`);
   }
@@ -143,15 +140,15 @@ function proveImportable(superblock: Superblock | undefined, fileBytes: number, 
   return superblock;
 }
 
-function imageRefused(why: string, cause?: unknown): StorageError {
-  return new StorageError('refused', `could not take the image: ${why}; put another one in its place`, {
+function imageRefused(why: string, advice = 'put another one in its place', cause?: unknown): StorageError {
+  return new StorageError('refused', `could not take the image: ${why}; ${advice}`, {
     reason: 'ImageRefused',
     cause,
   });
 }
 
 function noWholeFilesystem(cause: CommandError): StorageError {
-  return imageRefused(`it is no whole btrfs (${cause.failure.stderrTail})`, cause);
+  return imageRefused(`it is no whole btrfs (${cause.failure.stderrTail})`, undefined, cause);
 }
 
 /** The copy becomes a volume: tree, data/ and size, on disk before the record says so. */
@@ -167,6 +164,10 @@ async function adopt(
   const loopPath = await attachOnce(storage, run, uid, ino);
   await using _device = await holdDevice(storage, loopPath, uid);
   const tree = await withTopMounted(storage, run, { uid, loopPath }, async (topPath, defaultPath) => {
+    const profiles = (await readDataProfiles(record.filesystemUUID)).filter((profile) => profile !== 'single');
+    if (profiles.length > 0) {
+      throw imageRefused(`its data is ${profiles}, not single`, 'convert it: btrfs balance start -dconvert=single');
+    }
     const planted = await plantTree(run, { uid, topPath, defaultPath, owner: settings.owner });
     if (sizeBytes >= MIN_RESIZE_BYTES) await resizeFilesystem(run, topPath, 'max');
     await syncFilesystem(run, topPath);

@@ -2,9 +2,10 @@ import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { liveDevices, readDeviceErrors, readLabel, sumOfErrors } from '../../host/btrfs-sysfs.ts';
-import { type Owner, readFilesystemSize, readOwner } from '../../host/coreutils.ts';
+import { type Owner, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
 import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
+import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import type { Layout } from '../layout.ts';
 import { isErrno, loadRecord, type VolumeRecord } from '../records.ts';
@@ -24,7 +25,7 @@ export interface TreeMount {
   /** Mount and superblock options as the kernel lists them. */
   readonly options: readonly string[];
   readonly readOnly: boolean;
-  /** Size of the filesystem in bytes (statfs). */
+  /** Size of the filesystem in bytes as of its last commit (superblock), or the recorded one where the image can't tell. */
   readonly filesystemSizeBytes: number;
   /** Capacity of the loop device in bytes. */
   readonly capacityBytes: number;
@@ -64,7 +65,7 @@ export async function observeVolume(storage: Storage, uid: string): Promise<Volu
   return await attempt('look at the volume', async () => {
     const { mount, ...place } = await observePlace(storage, uid);
     const { record } = place;
-    const tree = mount && record?.initialized ? await observeTree(storage, record, mount) : undefined;
+    const tree = mount && record?.initialized ? await observeTree(storage, record, { ...place, mount }) : undefined;
     return { ...place, tree, isExported: await isExported(storage.layout, record) };
   });
 }
@@ -117,11 +118,16 @@ async function hasStrayDirectory(layout: Layout, uid: string, mounts: readonly M
   return found.some((stats) => stats !== undefined);
 }
 
-async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount): Promise<TreeMount> {
+async function observeTree(
+  storage: Storage,
+  record: VolumeRecord,
+  place: VolumePlace & { readonly mount: Mount },
+): Promise<TreeMount> {
   const { run, layout } = storage;
+  const { mount } = place;
   const path = mount.mountPoint;
   const [filesystemSizeBytes, owner, capacityBytes, label, deviceErrors] = await Promise.all([
-    readFilesystemSize(run, path),
+    filesystemSizeOf(storage, record, place),
     readOwner(run, layout.dataPath(record.uid)),
     readLoopCapacity(mount.source),
     readLabel(record.filesystemUUID),
@@ -139,6 +145,17 @@ async function observeTree(storage: Storage, record: VolumeRecord, mount: Mount)
     owner,
     deviceErrors,
   };
+}
+
+/** From the image, which lies on the node's own filesystem: a device may hang. One that was replaced under the mount tells nothing. */
+async function filesystemSizeOf(
+  { layout }: Storage,
+  record: VolumeRecord,
+  { image, loops, mount }: VolumePlace & { readonly mount: Mount },
+): Promise<number> {
+  const isBehindMount = image !== undefined && loops.some(({ path }) => path === mount.source);
+  const superblock = isBehindMount ? await readSuperblock(layout.imagePath(record.uid)) : undefined;
+  return superblock?.filesystemUUID === record.filesystemUUID ? superblock.totalBytes : record.sizeBytes;
 }
 
 async function isExported(layout: Layout, record: VolumeRecord | undefined): Promise<boolean> {

@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import type { Run } from '../../host/command.ts';
-import { readFilesystemSize, syncFile, truncateFile } from '../../host/coreutils.ts';
+import { syncFile, truncateFile } from '../../host/coreutils.ts';
 import { readLoopCapacity, setLoopCapacity } from '../../host/losetup.ts';
 import { observeSpace } from '../../host/space-info.ts';
+import { readSuperblock } from '../../host/superblock.ts';
 import { type CompactResult, compactFilesystem, scratchBytes, spaceNeeded } from '../compact.ts';
 import { isWrittenTo } from '../compact-observe.ts';
 import { attempt, type Storage } from '../context.ts';
@@ -184,7 +185,6 @@ async function shrinkFilesystem(
   targetBytes: number,
   options: ResizeOptions & { readonly exact?: boolean },
 ): Promise<CompactResult> {
-  const { run, tree } = work;
   await extendCapacity(work);
   const result = await compactFilesystem({
     ...targetOf(work),
@@ -193,8 +193,7 @@ async function shrinkFilesystem(
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
-  await syncFilesystem(run, tree.path);
-  return { ...result, sizeBytes: await readFilesystemSize(run, tree.path) };
+  return { ...result, sizeBytes: await committedSize(work) };
 }
 
 /**
@@ -215,13 +214,14 @@ async function extendCapacity({ run, record, imagePath, tree }: Work): Promise<v
  * The file ends where the filesystem really ends, the device with it, all three are seen to agree, and the record says so.
  * The filesystem's size is on disk before the file loses its end.
  */
-async function settle(storage: Storage, { run, imagePath, tree }: Work, record: VolumeRecord): Promise<void> {
-  const sizeBytes = await readFilesystemSize(run, tree.path);
+async function settle(storage: Storage, work: Work, record: VolumeRecord): Promise<void> {
+  const { run, imagePath, tree } = work;
+  const sizeBytes = await committedSize(work);
   let filesystem = sizeBytes;
   if ((await stat(imagePath)).size > sizeBytes) {
     await truncateFile(run, imagePath, sizeBytes);
     await setLoopCapacity(run, tree.loopPath);
-    filesystem = await readFilesystemSize(run, tree.path);
+    filesystem = await committedSize(work);
   }
   const [file, device] = [(await stat(imagePath)).size, await readLoopCapacity(tree.loopPath)];
   if ([file, device, filesystem].some((size) => size !== sizeBytes)) {
@@ -236,5 +236,15 @@ async function settle(storage: Storage, { run, imagePath, tree }: Work, record: 
     ...settled,
     ...(minimized === undefined ? {} : { minimized: { ...minimized, sizeBytes } }),
     sizeBytes,
+  });
+}
+
+/** Size in bytes of the filesystem, which is on disk with it. Throws `damaged` (ImageTruncated) if the image no longer has a superblock. */
+async function committedSize({ run, imagePath, tree }: Work): Promise<number> {
+  await syncFilesystem(run, tree.path);
+  const superblock = await readSuperblock(imagePath);
+  if (superblock !== undefined) return superblock.totalBytes;
+  throw new StorageError('damaged', `the image ${imagePath} has lost its superblock; put back a copy of it`, {
+    reason: 'ImageTruncated',
   });
 }

@@ -58,10 +58,10 @@ describe('LoopbackVolume: minimize', () => {
     const cut = lines.findIndex((line) => line.startsWith('truncate '));
     const order = [
       /^btrfs filesystem resize \d+ /,
-      /^stat --file-system /,
+      /^btrfs filesystem sync /,
       /^truncate /,
       /^losetup --set-capacity /,
-      /^stat --file-system /,
+      /^btrfs filesystem sync /,
     ];
     expect(orderOf(lines, order)).not.toContain(-1);
     expect(orderOf(lines, order)[2]).toBe(cut);

@@ -85,10 +85,10 @@ describe('LoopbackVolume: grow and shrink while data is written', () => {
     const end = lines.slice(lines.findLastIndex((line) => line.startsWith('btrfs filesystem resize')));
     const order = orderOf(end, [
       /^btrfs filesystem resize \d+ /,
-      /^stat --file-system /,
+      /^btrfs filesystem sync /,
       /^truncate /,
       /^losetup --set-capacity /,
-      /^stat --file-system /,
+      /^btrfs filesystem sync /,
     ]);
     expect(order).not.toContain(-1);
     expect([order[2], lines.filter(isCut).length]).toEqual([end.findIndex(isCut), 1]);

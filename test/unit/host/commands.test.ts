@@ -2,14 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { liveDevices, readDeviceErrors, readLabel } from '../../../src/host/btrfs-sysfs.ts';
 import { type Command, CommandError, type CommandFailure, type Run } from '../../../src/host/command.ts';
-import {
-  ensureDirectory,
-  readFilesystemSize,
-  readOwner,
-  setImmutable,
-  syncFile,
-  truncateFile,
-} from '../../../src/host/coreutils.ts';
+import { ensureDirectory, readOwner, setImmutable, syncFile, truncateFile } from '../../../src/host/coreutils.ts';
 import { detachLoopDevice, listLoopDevices, setLoopCapacity } from '../../../src/host/losetup.ts';
 import { createSubvolume, showSubvolume } from '../../../src/host/subvolume.ts';
 import { readBtrfsProgsVersion } from '../../../src/host/versions.ts';
@@ -30,11 +23,6 @@ const rows: readonly Row[] = [
     typed: 'install --directory --owner=1000 --group=100 --mode=0750 -- /d',
   },
   { verb: (run) => readOwner(run, '/d'), typed: 'stat --format=%u %g %a -- /d', answer: '0 0 755\n' },
-  {
-    verb: (run) => readFilesystemSize(run, '/d'),
-    typed: 'stat --file-system --format=%S %b -- /d',
-    answer: '4096 1\n',
-  },
   { verb: (run) => setImmutable(run, '/d', 'on'), typed: 'chattr +i -- /d' },
   { verb: (run) => setImmutable(run, '/d', 'off'), typed: 'chattr -i -- /d' },
   { verb: (run) => truncateFile(run, '/f', 4096), typed: 'truncate --size=4096 -- /f' },

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parseBlkidExport, probeContent } from '../../../src/host/blkid.ts';
 import { parseErrorStats, sumOfErrors } from '../../../src/host/btrfs-sysfs.ts';
 import type { Command } from '../../../src/host/command.ts';
-import { parseFilesystemSize, parseOwner } from '../../../src/host/coreutils.ts';
+import { parseOwner } from '../../../src/host/coreutils.ts';
 import { mkfsArgs } from '../../../src/host/mkfs.ts';
 import { parseSubvolumeShow } from '../../../src/host/subvolume.ts';
 import { parseSuperblock, readSuperblock } from '../../../src/host/superblock.ts';
@@ -55,6 +55,8 @@ describe('superblock', () => {
       generation: 7,
       totalBytes: 256 * MIB,
       deviceCount: 1,
+      sectorBytes: 4096,
+      isMixed: false,
       isSeed: false,
     };
     expect(parseSuperblock(block)).toEqual(plain);
@@ -62,6 +64,9 @@ describe('superblock', () => {
     seed.writeBigUInt64LE(2n ** 32n, 0x38);
     seed.writeBigUInt64LE(3n, 0x88);
     expect(parseSuperblock(seed)).toEqual({ ...plain, deviceCount: 3, isSeed: true });
+    const mixed = Buffer.from(block);
+    mixed.writeUInt8(mixed.readUInt8(0xbc) | 4, 0xbc);
+    expect(parseSuperblock(mixed)).toEqual({ ...plain, isMixed: true });
   });
 
   it.each([
@@ -157,11 +162,5 @@ describe('stat', () => {
   it.each(['', '0 0', 'root root 755', '0 0 888', '0 0 755\n0 0 755\n', '-1 0 755'])(
     'parseOwner: throws on %j',
     (stdout) => expect(() => parseOwner(stdout)).toThrow(UnexpectedOutputError),
-  );
-
-  it('A20 parseFilesystemSize: fragments times blocks', () =>
-    expect(parseFilesystemSize('4096 65536\n')).toBe(256 * MIB));
-  it.each(['', '4096', '4096 x', '4096 -1'])('parseFilesystemSize: throws on %j', (stdout) =>
-    expect(() => parseFilesystemSize(stdout)).toThrow(UnexpectedOutputError),
   );
 });
