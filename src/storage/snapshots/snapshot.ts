@@ -1,7 +1,8 @@
+import { dirname } from 'node:path';
 import { readMounts } from '../../host/mountinfo.ts';
 import type { ListedSubvolume } from '../../host/subvolume-list.ts';
 import { StorageError } from '../errors.ts';
-import { TREE_NAME, treeLayout } from '../layout.ts';
+import { RECEIVING_PREFIX, TREE_NAME, treeLayout } from '../layout.ts';
 import type { Tree } from '../tree.ts';
 
 /** What an object that lives in a volume is known by on the node. */
@@ -28,12 +29,17 @@ export async function observeSnapshot(tree: Tree, uid: string): Promise<Snapshot
   };
 }
 
-/** Mount points, in this mount namespace, of anything at or below a directory of the tree besides the tree itself. */
+/**
+ * Mount points, in this mount namespace, of anything at or below a directory of the tree besides the tree itself. The agent's own places
+ * beside the tree are no users: what is mounted there is its work, or was left by an agent that died.
+ */
 export async function mountPointsOf(tree: Tree, path: string): Promise<readonly string[]> {
   const root = `/${TREE_NAME}/${path}`;
+  const ownPlaces = `${dirname(tree.path)}/${RECEIVING_PREFIX}`;
   return (await readMounts())
     .filter((mount) => mount.device === tree.deviceNumber)
     .filter((mount) => mount.root === root || mount.root.startsWith(`${root}/`))
+    .filter((mount) => !mount.mountPoint.startsWith(ownPlaces))
     .map((mount) => mount.mountPoint);
 }
 

@@ -1,11 +1,11 @@
 import { rmdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import { CommandError, type Run } from '../../host/command.ts';
 import { setImmutable } from '../../host/coreutils.ts';
 import { detachLoopDevice, isAttached, isBackingFileDeleted, type LoopDevice } from '../../host/losetup.ts';
 import { unmount } from '../../host/mount.ts';
-import { mountAt, readMounts } from '../../host/mountinfo.ts';
+import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
 import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
@@ -59,8 +59,10 @@ async function ownLoopOf(storage: Storage, { mount, loops }: VolumePlace): Promi
 async function withoutReceiving(storage: Storage, place: VolumePlace): Promise<VolumePlace> {
   await removeReceiving(storage, storage.layout.receivingPath(place.uid));
   const prefix = join(storage.layout.volumesPath, RECEIVING_PREFIX);
-  const left = place.otherMountPoints.filter((path) => path.startsWith(prefix));
-  for (const path of left) await removeReceiving(storage, path);
+  // By its filesystem: the tree itself may be unmounted already.
+  const isIts = ({ source }: Mount) => place.liveDevices?.includes(basename(source)) === true;
+  const left = (await readMounts()).filter((mount) => mount.mountPoint.startsWith(prefix) && isIts(mount));
+  for (const { mountPoint } of left) await removeReceiving(storage, mountPoint);
   return left.length === 0 ? place : await observePlace(storage, place.uid);
 }
 

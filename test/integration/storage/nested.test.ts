@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readMounts } from '../../../src/host/mountinfo.ts';
 import { removeClaim } from '../../../src/storage/caches/claim.ts';
 import { removeCache } from '../../../src/storage/caches/remove.ts';
 import { removeSnapshot } from '../../../src/storage/snapshots/remove.ts';
 import type { Tree } from '../../../src/storage/tree.ts';
+import { removeVolume } from '../../../src/storage/volumes/remove.ts';
 import { MiB, openStore } from './store.ts';
 
 type Store = Awaited<ReturnType<typeof openStore>>;
@@ -96,4 +98,20 @@ test('F15 what many ask to remove at once is done in parts', async () => {
     expect(ends.filter(({ status }) => status === 'rejected')).toEqual([]);
     expect([...(await tree.list()).keys()].filter((path) => path.startsWith('staging/'))).toEqual([]);
   });
+});
+
+test('F20 what an agent that died left mounted in its own places is no user: of a Snapshot, and of a volume that is unmounted', async () => {
+  const uid = await store.mounted(256 * MiB);
+  const { layout } = store.storage;
+  const own = [layout.receivingPath(UID), layout.sidePath(uid)];
+  await store.storage.withTree(uid, async (tree) => {
+    const { area, name } = kinds.Snapshot;
+    sh(`mkdir -p ${area} && btrfs -q subvolume create ${area}/${name}`, tree.path);
+    const id = (await tree.list()).get(`${area}/${name}`)?.id;
+    for (const place of own) sh(`mkdir -p ${place} && mount -o subvolid=${id} ${tree.device} ${place}`, tree.path);
+    expect(await removeSnapshot(tree, UID)).toBe('removed');
+  });
+  sh(`umount ${layout.volumePath(uid)}`, '/');
+  expect(await removeVolume(store.storage, uid)).toBe('removed');
+  expect((await readMounts()).filter(({ mountPoint }) => own.includes(mountPoint))).toEqual([]);
 });
