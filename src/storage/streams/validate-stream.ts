@@ -14,18 +14,18 @@ export interface StreamLimits extends StreamPermissions {
   readonly maxBytes: number;
   /** Of one command, header included; receive keeps one in memory. Linux 6.18 sends up to 144 KiB with pages of 4 KiB. */
   readonly maxCommandBytes: number;
-  /** About how much memory the names of directories, symlinks and special files that the stream makes may take. */
+  /** Most memory that the names of directories, symlinks and special files that the stream makes may take. */
   readonly maxNamesBytes: number;
 }
 
-/** Nothing that gives rights, streams of any length; 64 MiB hold about 400,000 symlinks, or 150,000 directories. */
+/** Nothing that gives rights, streams of any length; 128 MiB hold the names of 6 million directories and symlinks. */
 export const strictStreamLimits: StreamLimits = {
   allowDeviceNodes: false,
   allowSetuid: false,
   allowParentClones: false,
   maxBytes: Number.MAX_SAFE_INTEGER,
   maxCommandBytes: 512 * 1024,
-  maxNamesBytes: 64 * 1024 * 1024,
+  maxNamesBytes: 128 * 1024 * 1024,
 };
 
 /** What comes from another agent of the operator: whatever a volume may hold. */

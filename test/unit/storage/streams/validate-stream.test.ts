@@ -189,10 +189,10 @@ describe('limits', () => {
     ['another parent', increment(), { parentUuids: ['b'] }, 'an increment on the subvolume aaaaaaaa-bbbb'],
     ['any parent', increment(), { parentUuids: [] }, 'is not what it may build on'],
     ['a longer command', full2(mkfile('a'.repeat(200))), { maxCommandBytes: 200 }, '200 is the most that is taken'],
-    ['too many names', many, { maxNamesBytes: 5000 }, 'than 5000 bytes of memory hold'],
+    ['too many names', many, { maxNamesBytes: 800 }, 'than 800 bytes of memory hold'],
     [
       'one more symlink below names of the parent',
-      streamOf(1, snapshot(), symlink('a/b/c/d/e')),
+      streamOf(1, snapshot(), ...Array.from({ length: 20 }, (_, index) => symlink(`${index}/b/c/d`))),
       { maxNamesBytes: 900 },
       'than 900 bytes of memory hold',
     ],
