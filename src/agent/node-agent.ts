@@ -203,6 +203,9 @@ async function renewLease(
   });
 }
 
+/** Until the next look at a device that something waits for. */
+const SOON_MS = 1_000;
+
 /** What no watch tells is looked at until the signal aborts; a look that fails is followed by the next. */
 async function lookRegularly(
   { config, log, storage, caches, host, onUsage }: ReconcilerParts,
@@ -217,13 +220,15 @@ async function lookRegularly(
     enqueue: triggers.enqueueVolume,
     onUsage,
   });
-  const pause = () => systemClock.sleep(config.watchIntervalSeconds * 1000, signal);
+  const intervalMs = config.watchIntervalSeconds * 1000;
+  let isWaiting = false;
+  const pause = () => systemClock.sleep(isWaiting ? Math.min(intervalMs, SOON_MS) : intervalMs, signal);
   for (await pause(); !signal.aborted; await pause()) {
     try {
       const { exportedBytes } = host;
       if (await host.refresh()) triggers.enqueueAll();
       else if (host.exportedBytes !== exportedBytes) triggers.nodeChanged();
-      await lookAtVolumes();
+      isWaiting = await lookAtVolumes();
     } catch (err) {
       log.warn({ err }, 'could not look at the node');
     }

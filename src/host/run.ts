@@ -28,6 +28,10 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Open file description that the child inherits as descriptor 3: its flock fences the file until the child is gone. */
   readonly fenceFd?: number | undefined;
+  /** When it aborts, nobody waits for the command any more, which is ended if it can be. */
+  readonly giveUp?: AbortSignal | undefined;
+  /** Told of a command that was given up and still runs; `ended` resolves when it is gone. */
+  readonly onLeft?: (ended: Promise<void>) => void;
   /** Called once for each command that ended, for logs and metrics. */
   readonly onCommand?: ((command: Command, outcome: CommandResult | CommandError) => void) | undefined;
 }
@@ -62,12 +66,15 @@ async function runOnce(
   output: Writable | undefined,
 ): Promise<CommandResult | CommandError> {
   // NOTE: execa would start the child all the same, and a short one ends before the signal reaches it.
-  if (options.signal?.aborted) return failureOf(command, { aborted: true, durationMs: 0 });
+  if (options.signal?.aborted || options.giveUp?.aborted) return failureOf(command, { aborted: true, durationMs: 0 });
   const startedAt = performance.now();
   const since = () => Math.round(performance.now() - startedAt);
   const child = execa(command.file, command.args, execaOptions(command, options));
   // NOTE: a child that outlives its deadline rejects long after nobody listens.
-  child.catch(() => undefined);
+  const gone = child.then(
+    () => undefined,
+    () => undefined,
+  );
   const tooMuch = () => void child.kill();
   if (child.pid !== undefined) command.onStart?.(child.pid);
   if (command.input !== undefined && child.stdin !== null) {
@@ -78,10 +85,12 @@ async function runOnce(
   const stdout = output === undefined ? collect(child.stdout, tooMuch) : NO_OUTPUT;
   const stderr = collect(child.stderr, tooMuch);
 
-  using stuck = stuckAfter(command.timeoutMs, options.signal);
+  using stuck = stuckAfter(command.timeoutMs, options);
   const result = await Promise.race([child, stuck.promise]);
   if (result === 'stuck') {
-    const aborted = options.signal?.aborted === true;
+    if (options.giveUp?.aborted) child.kill();
+    options.onLeft?.(gone);
+    const aborted = options.signal?.aborted === true || options.giveUp?.aborted === true;
     return failureOf(command, { timedOut: !aborted, aborted, stillRunning: true, durationMs: since() });
   }
   const { exitCode, signal, timedOut, isCanceled: aborted, originalMessage } = result;
@@ -141,17 +150,23 @@ function execaOptions(command: Command, options: RunOptions) {
   } as const satisfies Options;
 }
 
-/** Resolves `'stuck'` when the child should have been dead for a while: after its timeout or after the abort. */
-function stuckAfter(timeoutMs: number, signal: AbortSignal | undefined): Disposable & { promise: Promise<'stuck'> } {
+/** Resolves `'stuck'` when the child should have been dead for a while, after its timeout or the abort, and when it is given up. */
+function stuckAfter(
+  timeoutMs: number,
+  { signal, giveUp }: Pick<RunOptions, 'signal' | 'giveUp'>,
+): Disposable & { promise: Promise<'stuck'> } {
   const { promise, resolve } = Promise.withResolvers<'stuck'>();
   const timers = [setTimeout(resolve, timeoutMs + STUCK_AFTER_MS, 'stuck')];
   const onAbort = () => void timers.push(setTimeout(resolve, STUCK_AFTER_MS, 'stuck'));
+  const onGiveUp = () => resolve('stuck');
   signal?.addEventListener('abort', onAbort, { once: true });
+  giveUp?.addEventListener('abort', onGiveUp, { once: true });
   return {
     promise,
     [Symbol.dispose]() {
       for (const timer of timers) clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
+      giveUp?.removeEventListener('abort', onGiveUp);
     },
   };
 }

@@ -1,10 +1,10 @@
 import type { Command, CommandResult, Run } from '../host/command.ts';
 import { CommandError } from '../host/command.ts';
-import { lockFile } from '../host/flock.ts';
 import { type LoopDevice, listLoopDevices } from '../host/losetup.ts';
 import { createRun } from '../host/run.ts';
 import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
+import { createFences, type Fences } from './fences.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { isErrno } from './records.ts';
 import { createTree, type Tree, type TreePlaces } from './tree.ts';
@@ -26,9 +26,11 @@ export interface Storage {
   readonly layout: Layout;
   readonly options: StorageOptions;
   readonly run: Run;
+  /** Who works in which volume, and in which of them commands hang. */
+  readonly fences: Fences;
   /** All loop devices in use, listed after the call: calls that come while a listing waits share it. */
   readonly loopDevices: () => Promise<readonly LoopDevice[]>;
-  /** Runs `work` alone among all work on this volume, with commands that hold the lock of its image. */
+  /** Runs `work` alone among all work on this volume, with commands that carry its fence. */
   readonly withVolume: <T>(uid: string, signal: AbortSignal | undefined, work: VolumeWork<T>) => Promise<T>;
   /** Runs `work` on the mounted tree of a volume, beside other such work. Throws `not-ready` if it is not mounted and writable. */
   readonly withTree: <T>(uid: string, work: (tree: Tree) => Promise<T>) => Promise<T>;
@@ -44,6 +46,7 @@ export type VolumeWork<T> = (run: Run, uninterrupted: Run) => Promise<T>;
 export function createStorage(options: StorageOptions): Storage {
   const layout = layoutOf(options.rootPath);
   const run = createRun(options);
+  const fences = createFences(layout, options);
   const queues = new Map<string, Promise<unknown>>();
   const gate = createTreeGate();
   const trees = new Map<string, Tree>();
@@ -51,18 +54,21 @@ export function createStorage(options: StorageOptions): Storage {
     layout,
     options,
     run,
+    fences,
     loopDevices: coalesced<void, readonly LoopDevice[]>(() => listLoopDevices(run)),
     refusedOptions: new Map(),
     withTree: (uid, work) =>
       gate.enter(uid, async () => {
+        if (fences.isStuck(uid)) throw hangs();
         const mount = await proveTreeMount(layout, uid);
         // Calls are put together only by those who share one.
         let tree = trees.get(uid);
         if (tree?.deviceNumber !== mount.device) {
-          tree = createTree(run, mount, placesOf(layout, uid));
+          tree = createTree(fences.in(uid), mount, placesOf(layout, uid));
           trees.set(uid, tree);
         }
-        return await work(tree);
+        const found = tree;
+        return await fences.within(uid, () => work(found));
       }),
     withoutTree: (uid, work) =>
       gate.close(uid, async () => {
@@ -73,7 +79,7 @@ export function createStorage(options: StorageOptions): Storage {
       const before = queues.get(uid);
       const turn = (async () => {
         await before?.catch(() => undefined);
-        return await withImageLock(layout.imagePath(uid), options, signal, work);
+        return await fences.within(uid, () => work(fences.run(uid, signal), fences.run(uid)));
       })();
       queues.set(uid, turn);
       try {
@@ -85,38 +91,15 @@ export function createStorage(options: StorageOptions): Storage {
   };
 }
 
-export function placesOf(layout: Layout, uid: string): TreePlaces {
-  return { outboxPath: layout.outboxPath(uid), sidePath: layout.sidePath(uid) };
+/** Not asked for again and again: the volume says when it is well, which wakes what waits for it. */
+function hangs(): StorageError {
+  return new StorageError('timeout', 'commands hang in the volume; see the conditions of the LoopbackVolume', {
+    reason: 'VolumeNotReady',
+  });
 }
 
-/**
- * Holds the flock of the image while `work` runs; its commands inherit it, so that one that outlives this process, or its
- * own deadline, keeps everybody else away from the volume. Without an image there is nothing to fence.
- */
-async function withImageLock<T>(
-  imagePath: string,
-  options: StorageOptions,
-  signal: AbortSignal | undefined,
-  work: VolumeWork<T>,
-): Promise<T> {
-  const lock = await lockFile(imagePath, 'r', options).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return 'no image' as const;
-    throw error;
-  });
-  if (lock === undefined) {
-    throw new StorageError(
-      'in-use',
-      'a command of an earlier run still works on the image; this goes on by itself when it has ended',
-      { reason: 'CommandStuck' },
-    );
-  }
-  if (lock === 'no image') return await work(createRun({ ...options, signal }), createRun(options));
-  try {
-    const fenced = { ...options, fenceFd: lock.fd };
-    return await work(createRun({ ...fenced, signal }), createRun(fenced));
-  } finally {
-    await lock.close();
-  }
+export function placesOf(layout: Layout, uid: string): TreePlaces {
+  return { outboxPath: layout.outboxPath(uid), sidePath: layout.sidePath(uid) };
 }
 
 /** Gives what a tool or the node's filesystem refused a storage code, and says what could not be done. */

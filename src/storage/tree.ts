@@ -4,6 +4,7 @@ import { syncFilesystem } from '../host/btrfs-filesystem.ts';
 import type { Run } from '../host/command.ts';
 import { copyInto, readText, removePaths, replaceWith, syncFiles } from '../host/files.ts';
 import type { Mount } from '../host/mountinfo.ts';
+import type { RunOptions } from '../host/run.ts';
 import { deleteSubvolumes } from '../host/subvolume.ts';
 import { hasSubvolumesIn, type ListedSubvolume, listSubvolumesIn } from '../host/subvolume-list.ts';
 import { coalesced } from './coalesce.ts';
@@ -22,6 +23,8 @@ const MAX_PATHS = 1_000;
  */
 export interface Tree {
   readonly run: Run;
+  /** For transfers out of the tree and into it, which are no short commands. */
+  readonly transferOptions: () => RunOptions;
   /** Where the tree is mounted. */
   readonly path: string;
   /** Block device and `major:minor` of the mount. */
@@ -60,7 +63,11 @@ export interface TreePlaces {
   readonly sidePath: string;
 }
 
-export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: TreePlaces): Tree {
+export function createTree(
+  { run, transferOptions }: Pick<Tree, 'run' | 'transferOptions'>,
+  mount: Mount,
+  { outboxPath, sidePath }: TreePlaces,
+): Tree {
   const path = mount.mountPoint;
   const list = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'all'));
   const listReadOnly = coalesced<void, ReadonlyMap<string, ListedSubvolume>>(() => listTree(run, path, 'read-only'));
@@ -107,6 +114,7 @@ export function createTree(run: Run, mount: Mount, { outboxPath, sidePath }: Tre
   };
   return {
     run,
+    transferOptions,
     path,
     device: mount.source,
     deviceNumber: mount.device,

@@ -88,7 +88,7 @@ async function ensureExport(
   const neededBytes = parent === undefined ? await contentBytesOf(tree, outgoing) : 0;
   const write = { name: `${owner.uid}/${fileName}`, into: 'Export', neededBytes, signal } as const;
   const { path, bytes, sha256 } = await options.room.use(write, async (room) => {
-    const running = startSend(storage, tree, outgoing, room.signal);
+    const running = startSend(tree, outgoing, room.signal);
     return await writeExport(storage, owner, fileName, running, (written) => {
       place.moved();
       room.onBytes(written);

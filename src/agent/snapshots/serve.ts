@@ -75,7 +75,7 @@ async function serve(
   storage
     .withTree(volumeUid, async (tree) => {
       const outgoing = await planSend(tree, uid, receiver, lineageOf(snapshots));
-      const { stdout, ended } = startSend(storage, tree, outgoing, signal);
+      const { stdout, ended } = startSend(tree, outgoing, signal);
       const from = outgoing.ancestor?.uuid;
       resolve({ stream: stdout, finished: ended, ...(from === undefined ? {} : { incrementalFrom: from }) });
       await ended.catch(() => undefined);

@@ -37,6 +37,7 @@ export async function transferLocally(
       expectedUUID: streamUUID(outgoing.subvolume),
       receive: receiveLocally(storage, uid, {
         send: pathsOf(sourceTree, outgoing),
+        sourceTree,
         signal,
         onBytes(bytes) {
           transfer = { ...transfer, bytes };

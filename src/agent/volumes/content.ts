@@ -87,7 +87,7 @@ async function withLocalSnapshot(
       neededBytes: () => contentBytesOf(sourceTree, outgoing),
       incoming: () => ({
         expectedUUID: streamUUID(outgoing.subvolume),
-        receive: receiveLocally(storage, volume.metadata.uid, { send, signal, onBytes }),
+        receive: receiveLocally(storage, volume.metadata.uid, { send, sourceTree, signal, onBytes }),
       }),
     });
   });

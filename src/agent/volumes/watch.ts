@@ -1,8 +1,9 @@
+import { findCondition } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
-import { type Glance, glanceAt, readUsage, type Usage } from '../../storage/volumes/glance.ts';
+import { askDevice, type Glance, glanceAt, readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { isUsageWorthWriting } from './status.ts';
 
 export interface VolumeWatchOptions {
@@ -14,13 +15,30 @@ export interface VolumeWatchOptions {
   readonly onUsage: (volume: LoopbackVolume, usage: Usage & { readonly sizeBytes: number }) => void;
 }
 
+/** How many devices that nobody uses are asked for an answer at one look, in turn: each costs a process. */
+const ASKED_AT_ONCE = 4;
+const ASK_EVERY_MS = 4_000;
+
 /**
- * What no watch tells: a mount that is gone, a filesystem that turned read-only, an image that is missing, a volume that
- * filled up. One look costs one mount table and a stat for each volume; no command, nothing on managed mounts.
+ * What no watch tells: a mount that is gone, a filesystem that turned read-only, an image that is missing or was cut, a device that
+ * does not answer, a volume that filled up. One look costs one mount table and two small files for each volume, and touches nothing on
+ * managed mounts. True when the next look should come soon, because something waits for a device.
  */
-export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<void> {
+export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<boolean> {
   let before: ReadonlyMap<string, Glance> = new Map();
   let usageAtMs = Number.NEGATIVE_INFINITY;
+  let askedAtMs = Number.NEGATIVE_INFINITY;
+  let turn = 0;
+  const askIdle = (glances: ReadonlyMap<string, Glance>, nowMs: number): boolean => {
+    if (nowMs - askedAtMs < ASK_EVERY_MS) return false;
+    askedAtMs = nowMs;
+    const idle = [...glances].filter(([, { isIdle, isStuck }]) => isIdle && !isStuck).map(([uid]) => uid);
+    const from = idle.length === 0 ? 0 : turn % idle.length;
+    const asked = [...idle.slice(from), ...idle.slice(0, from)].slice(0, ASKED_AT_ONCE);
+    turn += asked.length;
+    for (const uid of asked) void askDevice(options.storage, uid);
+    return asked.length > 0;
+  };
   return async () => {
     const volumes = [...options.volumes()];
     const glances = await glanceAt(
@@ -33,25 +51,35 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<vo
     }
     before = glances;
     const nowMs = options.clock.monotonicMs();
-    if (nowMs - usageAtMs < options.usageIntervalMs) return;
+    const isWaiting = askIdle(glances, nowMs) || [...glances.values()].some((glance) => glance.isWaiting);
+    if (nowMs - usageAtMs < options.usageIntervalMs) return isWaiting;
     usageAtMs = nowMs;
     await Promise.all(volumes.map((volume) => lookAtUsage(options, volume)));
+    return isWaiting;
   };
 }
 
 /**
  * Compared with what the status says, so that a change counts however soon it follows another one; an image that was
- * replaced by another file shows only against the look before.
+ * replaced by another file, or written anew while nothing has it mounted, shows only against the look before.
  */
 function hasChanged({ status }: LoopbackVolume, before: Glance | undefined, now: Glance | undefined): boolean {
   if (now === undefined) return false;
-  const { mountPath, imagePath, mountOptions = [] } = status;
+  const { mountPath, imagePath, mountOptions = [], conditions } = status;
+  const ready = findCondition(conditions, 'Ready')?.reason;
   return (
     now.mounted !== (mountPath !== undefined) ||
     now.readOnly !== mountOptions.includes('ro') ||
-    (now.imageInode !== undefined) !== (imagePath !== undefined) ||
-    (before !== undefined && before.imageInode !== now.imageInode)
+    now.isStuck !== (ready === 'CommandStuck') ||
+    (now.image !== undefined) !== (imagePath !== undefined) ||
+    (before !== undefined && isOtherImage(before, now))
   );
+}
+
+function isOtherImage(before: Glance, now: Glance): boolean {
+  const [was, is] = [before.image, now.image];
+  if (was?.inode !== is?.inode || was?.sizeBytes !== is?.sizeBytes) return true;
+  return !now.mounted && was?.modifiedAtMs !== is?.modifiedAtMs;
 }
 
 async function lookAtUsage({ storage, enqueue, onUsage }: VolumeWatchOptions, volume: LoopbackVolume): Promise<void> {

@@ -31,6 +31,7 @@ export interface Staging {
   /** An empty subvolume in the tree of the volume. */
   readonly path: string;
   readonly subvolumeID: number;
+  readonly tree: Tree;
 }
 
 /**
@@ -73,7 +74,7 @@ export async function receiveStaged(
   await tree.makeAreas();
   await createSubvolume(tree.run, path);
   try {
-    await incoming.receive({ path, subvolumeID: (await tree.list()).get(stagingPath)?.id ?? 0 });
+    await incoming.receive({ path, subvolumeID: (await tree.list()).get(stagingPath)?.id ?? 0, tree });
     await tree.sync();
     const received = await findReceived(tree, path, incoming.expectedUUID);
     const receivedPath = `${stagingPath}/${received.path.slice(received.path.lastIndexOf('/') + 1)}`;
@@ -111,25 +112,29 @@ function brokenOff(): StorageError {
 
 export interface LocalTransfer {
   readonly send: SendOptions;
+  /** That of the volume which it comes from. */
+  readonly sourceTree: Tree;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
 }
 
 /** Sends from one volume of this node to another, through a pipe of the kernel. */
-export function receiveLocally(storage: Storage, uid: string, { send, signal, onBytes }: LocalTransfer) {
-  return async ({ path }: Staging): Promise<void> => {
+export function receiveLocally(storage: Storage, uid: string, transfer: LocalTransfer) {
+  const { send, sourceTree, signal, onBytes } = transfer;
+  return async ({ path, tree }: Staging): Promise<void> => {
     const pipePath = storage.layout.pipePath(uid);
     await rm(pipePath, { force: true });
     await makePipe(storage.run, pipePath);
     // Each opens its end of the pipe and waits for the other: when one fails the other has to be ended.
     const abort = new AbortController();
-    const run = createRun({ ...storage.options, signal: AbortSignal.any([signal, abort.signal]) });
+    const runIn = ({ transferOptions }: Tree) =>
+      createRun({ ...transferOptions(), signal: AbortSignal.any([signal, abort.signal]) });
     let pid: number | undefined;
     const look = setInterval(() => void lookAt(pid, onBytes), LOOK_MS);
     try {
       const both = [
-        run(sendCommand(send, pipePath)),
-        receiveStream(run, { path, onStart: (started) => (pid = started) }, pipePath),
+        runIn(sourceTree)(sendCommand(send, pipePath)),
+        receiveStream(runIn(tree), { path, onStart: (started) => (pid = started) }, pipePath),
       ].map((end) =>
         end.catch((error: unknown) => {
           abort.abort();
@@ -177,7 +182,7 @@ export function receiveConfined(
     const { summary, stream } = incoming;
     refuseTakenName(summary.name);
     using watch = watchForStall(() => stream.summary()?.bytes ?? 0);
-    const run = createRun({ ...storage.options, signal: AbortSignal.any([signal, watch.signal]) });
+    const run = createRun({ ...tree.transferOptions(), signal: AbortSignal.any([signal, watch.signal]) });
     let input: Readable = stream;
     if (summary.parentUuid !== undefined) {
       const alias = randomUUID();

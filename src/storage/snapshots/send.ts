@@ -3,7 +3,6 @@ import type { RunningCommand } from '../../host/command.ts';
 import { startCommand } from '../../host/run.ts';
 import type { ListedSubvolume } from '../../host/subvolume-list.ts';
 import { readReferencedBytes } from '../../host/subvolume-size.ts';
-import type { Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { treeLayout } from '../layout.ts';
 import type { Tree } from '../tree.ts';
@@ -51,6 +50,6 @@ export async function contentBytesOf(tree: Tree, outgoing: Outgoing): Promise<nu
 }
 
 /** Starts to send; the caller reads the stream and keeps the tree as it is until it has ended. */
-export function startSend(storage: Storage, tree: Tree, outgoing: Outgoing, signal: AbortSignal): RunningCommand {
-  return startCommand(sendCommand(pathsOf(tree, outgoing)), { ...storage.options, signal });
+export function startSend(tree: Tree, outgoing: Outgoing, signal: AbortSignal): RunningCommand {
+  return startCommand(sendCommand(pathsOf(tree, outgoing)), { ...tree.transferOptions(), signal });
 }

@@ -35,13 +35,13 @@ export async function fillVolume(
   { owner, content }: { readonly owner: Owner; readonly content: Content },
   signal?: AbortSignal,
 ): Promise<void> {
-  await storage.withVolume(uid, signal, async (run, uninterrupted) => {
+  await storage.withVolume(uid, signal, async (_run, uninterrupted) => {
     const { record, mount, image } = await observePlace(storage, uid);
     if (record === undefined || mount === undefined) {
       throw new StorageError('not-ready', 'the volume to be filled is not mounted', { reason: 'CommandFailed' });
     }
     if (record.initialized) return;
-    const tree = createTree(run, mount, placesOf(storage.layout, uid));
+    const tree = createTree(storage.fences.in(uid, signal), mount, placesOf(storage.layout, uid));
     try {
       await attempt('fill the volume', () => fill(storage, tree, record, { owner, content }));
     } catch (error) {

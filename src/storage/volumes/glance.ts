@@ -1,4 +1,6 @@
+import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { readActivity, readBlock } from '../../host/block-device.ts';
 import { type DeviceErrors, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { observeSpace } from '../../host/space-info.ts';
@@ -10,21 +12,54 @@ import { isReadOnly } from '../tree-mount.ts';
 export interface Glance {
   readonly mounted: boolean;
   readonly readOnly: boolean;
-  /** Inode of the image, undefined while there is none. */
-  readonly imageInode: number | undefined;
+  /** Commands hang in it. */
+  readonly isStuck: boolean;
+  /** Something waits for its device: it may be about to hang. */
+  readonly isWaiting: boolean;
+  /** Its device is mounted and did nothing since the last look, for all that is known: whether it answers is not known. */
+  readonly isIdle: boolean;
+  readonly image: GlancedImage | undefined;
 }
 
-/** A look at many volumes for the price of one mount table. */
+export interface GlancedImage {
+  readonly inode: number;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
+/** A look at many volumes for the price of one mount table, and a file or two for each. */
 export async function glanceAt(storage: Storage, uids: readonly string[]): Promise<ReadonlyMap<string, Glance>> {
   const mounts = await readMounts();
   const glances = await Promise.all(
     uids.map(async (uid): Promise<readonly [string, Glance]> => {
       const mount = mountAt(mounts, storage.layout.volumePath(uid));
-      const readOnly = mount !== undefined && isReadOnly(mount);
-      return [uid, { mounted: mount !== undefined, readOnly, imageInode: (await imageStats(storage, uid))?.ino }];
+      const activity = mount === undefined ? undefined : await readActivity(mount.source);
+      const { waits, moved } = await storage.fences.look(uid, activity);
+      const glance = {
+        mounted: mount !== undefined,
+        readOnly: mount !== undefined && isReadOnly(mount),
+        isStuck: storage.fences.isStuck(uid),
+        isWaiting: waits,
+        isIdle: activity !== undefined && !waits && !moved,
+        image: glanced(await imageStats(storage, uid)),
+      };
+      return [uid, glance];
     }),
   );
   return new Map(glances);
+}
+
+function glanced(stats: Stats | undefined): GlancedImage | undefined {
+  if (stats === undefined) return undefined;
+  return { inode: stats.ino, sizeBytes: stats.size, modifiedAtMs: stats.mtimeMs };
+}
+
+/**
+ * Asks the device of a mounted volume for a block of its own, past all caches; whether it answers is seen by
+ * {@link glanceAt}. The tree stays mounted meanwhile. What goes wrong is no matter here.
+ */
+export async function askDevice(storage: Storage, uid: string): Promise<void> {
+  await storage.withTree(uid, ({ run, device }) => readBlock(run, device)).catch(() => undefined);
 }
 
 export interface Usage {

@@ -123,7 +123,8 @@ async function observeTree(
   record: VolumeRecord,
   place: VolumePlace & { readonly mount: Mount },
 ): Promise<TreeMount> {
-  const { run, layout } = storage;
+  const { fences, layout } = storage;
+  const run = fences.run(record.uid);
   const { mount } = place;
   const path = mount.mountPoint;
   const [filesystemSizeBytes, owner, capacityBytes, label, deviceErrors] = await Promise.all([
