@@ -26,6 +26,8 @@ const volumeRecordSchema = z.object({
   adopting: z.string().optional(),
   /** A resize that was begun; file and filesystem may disagree while it is there. */
   resize: z.object({ fromBytes: z.number(), toBytes: z.number() }).optional(),
+  /** Errors of the device that btrfs counted in earlier mounts and could not write down, by kind. */
+  lostErrors: z.record(z.string(), z.number()).optional(),
   /** The last minimize that was finished: for which wish, of which generation of the object, with which result. */
   minimized: z.object({ request: z.string(), generation: z.number(), sizeBytes: z.number() }).optional(),
   /** A size that the data did not fit into, and how much was used then: tried anew, it would cost the same again. */

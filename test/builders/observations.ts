@@ -55,7 +55,7 @@ export function treeOf(parts: Partial<TreeMount> = {}): TreeMount {
     capacityBytes: GIB,
     label: '',
     owner: settings.owner,
-    deviceErrors: 0,
+    deviceErrors: {},
     ...parts,
   };
 }

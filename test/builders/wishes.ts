@@ -36,5 +36,12 @@ export function hostWith(parts: Partial<HostFacts> = {}): HostFacts {
 
 /** A process that has just started. */
 export function memoryWith(parts: Partial<Memory> = {}): Memory {
-  return { refusedOptions: [], refusedShrink: undefined, refusedFill: undefined, hadData: false, ...parts };
+  return {
+    refusedOptions: [],
+    refusedShrink: undefined,
+    unhealed: undefined,
+    refusedFill: undefined,
+    hadData: false,
+    ...parts,
+  };
 }

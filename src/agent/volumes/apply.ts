@@ -32,6 +32,8 @@ export interface Note {
 
 type ApplyOptions = Required<Pick<ResizeOptions, 'onProgress' | 'onlyWhenQuiet'>> & {
   readonly signal: AbortSignal;
+  /** Told that a volume is mounted anew. */
+  readonly onUnmount: () => void;
   /** Told how much of the content of spec.source has come. */
   readonly onBytes: (bytes: number) => void;
 };
@@ -85,7 +87,7 @@ async function carryOut(
       await bringDown(storage, uid, signal);
       return { reason: 'Unmounted', action: 'Unmount', text: 'unmounted and detached; the image is kept' };
     case 'heal':
-      await healReadOnly(storage, uid, wish.settings, signal);
+      await healReadOnly(storage, uid, wish.settings, { signal, onUnmount: options.onUnmount });
       return { reason: 'Healed', action: 'Mount', text: 'btrfs had turned the volume read-only; it was mounted anew' };
     case 'tune':
       await tune(storage, uid, wish.settings, signal);

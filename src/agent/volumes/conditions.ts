@@ -51,7 +51,8 @@ function readyOf({ seen, wish, failure, import: content }: Report): Verdict {
   if (!wish.mounted && seen.tree === undefined && failure === undefined) {
     return ['True', 'Unmounted', 'unmounted as spec.mounted asks; the image is kept'];
   }
-  if (seen.tree?.readOnly)
+  // One that was mounted anew is not trusted before that has lasted.
+  if (seen.tree?.readOnly || failure?.reason === 'ReadOnly')
     return [
       'False',
       failure?.reason ?? 'ReadOnly',
@@ -132,12 +133,14 @@ function pressureOf({ usage, seen, hostPressure }: Report, previous: readonly Co
 function damagedOf({ seen, failure }: Report): Verdict | undefined {
   if (failure?.reason === 'FilesystemDamaged' || failure?.reason === 'ImageTruncated')
     return ['True', failure.reason, failure.message];
-  const errors = seen?.tree?.deviceErrors ?? 0;
+  const counted = seen?.tree?.deviceErrors ?? {};
+  const errors = Object.values(counted).reduce((sum, count) => sum + count, 0);
   if (errors === 0) return undefined;
+  const kinds = Object.keys(counted).filter((kind) => (counted[kind] ?? 0) > 0);
   return [
     'True',
     'DeviceErrors',
-    `btrfs counted ${errors} errors of the device or of checksums; see btrfs device stats, and save what can be read`,
+    `btrfs counted ${errors} errors of the device or of checksums (${kinds.join(', ')}); see btrfs device stats, and save what can be read`,
   ];
 }
 

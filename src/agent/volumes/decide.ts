@@ -45,6 +45,8 @@ export interface Memory {
   readonly refusedShrink: TriedShrink | undefined;
   /** Content that was tried in vain to get into a volume of this size, and would be again. */
   readonly refusedFill: { readonly sizeBytes: number; readonly message: string } | undefined;
+  /** Mounting it anew did not last. */
+  readonly unhealed: Refusal | undefined;
   /** The status names a filesystem: there has been data. */
   readonly hadData: boolean;
 }
@@ -159,10 +161,14 @@ interface Mounted {
 function decideMounted(mounted: Mounted): Decision {
   const { wish, tree, host, memory } = mounted;
   if (tree.readOnly) {
-    if (host.pressure === undefined) return { action: { kind: 'heal' } };
+    if (host.pressure === undefined)
+      return {
+        action: memory.unhealed === undefined ? { kind: 'heal' } : { kind: 'refuse', refusal: memory.unhealed },
+      };
     const message = `btrfs turned the volume read-only after an error, and ${host.pressure}; free space on the node, then it is mounted anew`;
     return { action: refuse('ReadOnly', message, 'time') };
   }
+  if (memory.unhealed !== undefined) return { action: { kind: 'refuse', refusal: memory.unhealed } };
   if (differences(tree, wish.settings, memory.refusedOptions).length > 0) return { action: { kind: 'tune' } };
   return decideSize(mounted);
 }

@@ -16,6 +16,7 @@ import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply } from './apply.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
+import { healingRefusal, noteHealing } from './healing.ts';
 import { enterLong, isLong } from './long.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { createStepProgress, waitingFor } from './progress.ts';
@@ -32,7 +33,7 @@ const MAX_STEPS = 10;
 
 /** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
 export function createVolumeReconcile(options: VolumeReconcilerOptions): ReconcilerOptions['reconcile'] {
-  const refused: Refused = { busy: new Map(), fills: new Map() };
+  const refused: Refused = { busy: new Map(), fills: new Map(), heals: new Map() };
   return async (key, signal, pass) => {
     const cached = options.cached(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -42,7 +43,7 @@ export function createVolumeReconcile(options: VolumeReconcilerOptions): Reconci
     const volume = options.writer.freshest(cached);
     if (volume.metadata.deletionTimestamp === undefined)
       return (await tellUnreadable(options, volume)) ?? (await new Pass(options, refused, volume, signal, pass).run());
-    for (const remembered of [refused.busy, refused.fills]) remembered.delete(volume.metadata.uid);
+    for (const remembered of Object.values(refused)) remembered.delete(volume.metadata.uid);
     return await removeObject(options, volumeRemoval(options), volume, signal);
   };
 }
@@ -104,6 +105,7 @@ class Pass {
         now: this.#options.clock.now(),
       }),
       refusedFill: this.#refused.fills.get(this.#uid),
+      unhealed: healingRefusal(this.#refused.heals, this.#uid, seen.tree, this.#options.clock.now()),
       hadData: this.#volume.status.filesystemUUID !== undefined,
     };
   }
@@ -133,6 +135,7 @@ class Pass {
       const note = await apply(this.#options, this.#volume, this.#wish, action, {
         ...progress,
         signal: this.#signal,
+        onUnmount: () => noteHealing(this.#refused.heals, this.#uid, clock.now()),
         // What can be done beside a writer was done the first time.
         onlyWhenQuiet: busy?.targetBytes === this.#targetOf(action),
       });
@@ -157,9 +160,8 @@ class Pass {
   /** Keeps in mind what would fail again, or does not concern the volume itself; throws anything else. */
   async #remember(action: Action, seen: VolumeObservation, error: unknown): Promise<void> {
     if (!(error instanceof StorageError) || this.#signal.aborted) throw error;
-    const { sizeBytes } = this.#wish;
     if (error.reason === 'SourceDoesNotFit') {
-      this.#refused.fills.set(this.#uid, { sizeBytes, message: error.message });
+      this.#refused.fills.set(this.#uid, { sizeBytes: this.#wish.sizeBytes, message: error.message });
     } else if (error.reason === 'ShrinkDoesNotFit') {
       const { storage } = this.#options;
       const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;

@@ -1,4 +1,5 @@
 import type { VolumeObservation } from '../../storage/volumes/observe.ts';
+import type { Heals } from './healing.ts';
 
 /** A shrink to a size that is not tried now: it does not fit, or waits until nobody writes. */
 export interface TriedShrink {
@@ -15,6 +16,7 @@ export interface BusyShrink extends TriedShrink {
 /** What was tried in vain, by volume, and costs little to try again after a restart. */
 export interface Refused {
   readonly busy: Map<string, BusyShrink>;
+  readonly heals: Heals;
   readonly fills: Map<string, { readonly sizeBytes: number; readonly message: string }>;
 }
 

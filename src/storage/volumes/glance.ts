@@ -1,11 +1,11 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { readActivity, readBlock } from '../../host/block-device.ts';
-import { type DeviceErrors, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
+import { addErrors, type DeviceErrors, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { observeSpace } from '../../host/space-info.ts';
 import type { Storage } from '../context.ts';
-import { isErrno } from '../records.ts';
+import { isErrno, loadRecord } from '../records.ts';
 import { isReadOnly } from '../tree-mount.ts';
 
 /** What can be seen of a volume without running a command or touching its filesystem. */
@@ -85,7 +85,14 @@ export async function readUsage(
   const stats = await imageStats(storage, uid);
   if (space === undefined || stats === undefined) return undefined;
   const { usedBytes, freeBytes, unallocatedBytes } = space;
-  return { usedBytes, freeBytes, unallocatedBytes, hostBytes: stats.blocks * 512, deviceErrors };
+  const record = await loadRecord(storage.layout, uid).catch(() => undefined);
+  return {
+    usedBytes,
+    freeBytes,
+    unallocatedBytes,
+    hostBytes: stats.blocks * 512,
+    deviceErrors: addErrors(deviceErrors, record?.lostErrors ?? {}),
+  };
 }
 
 async function imageStats(storage: Storage, uid: string) {

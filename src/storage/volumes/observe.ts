@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { liveDevices, readDeviceErrors, readLabel, sumOfErrors } from '../../host/btrfs-sysfs.ts';
+import { addErrors, type DeviceErrors, liveDevices, readDeviceErrors, readLabel } from '../../host/btrfs-sysfs.ts';
 import { type Owner, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
 import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
@@ -31,7 +31,8 @@ export interface TreeMount {
   readonly capacityBytes: number;
   readonly label: string;
   readonly owner: Owner;
-  readonly deviceErrors: number;
+  /** What btrfs counted, in earlier mounts too. */
+  readonly deviceErrors: DeviceErrors;
 }
 
 /** Where a volume is on this node, read from disk and kernel without a look into its filesystem, which may hang. */
@@ -118,6 +119,8 @@ async function hasStrayDirectory(layout: Layout, uid: string, mounts: readonly M
   return found.some((stats) => stats !== undefined);
 }
 
+const NO_OWNER: Owner = { uid: 0, gid: 0, mode: '0000' };
+
 async function observeTree(
   storage: Storage,
   record: VolumeRecord,
@@ -125,14 +128,19 @@ async function observeTree(
 ): Promise<TreeMount> {
   const { fences, layout } = storage;
   const run = fences.run(record.uid);
-  const { mount } = place;
+  const { mount, image } = place;
   const path = mount.mountPoint;
+  const isCut = record.resize === undefined && (image?.sizeBytes ?? 0) < (await readLoopCapacity(mount.source));
   const [filesystemSizeBytes, owner, capacityBytes, label, deviceErrors] = await Promise.all([
     filesystemSizeOf(storage, record, place),
-    readOwner(run, layout.dataPath(record.uid)),
+    readOwner(run, layout.dataPath(record.uid)).catch((error: unknown) => {
+      // Of an image whose end is missing little can be read; what matters is that it is missing.
+      if (isCut) return NO_OWNER;
+      throw error;
+    }),
     readLoopCapacity(mount.source),
     readLabel(record.filesystemUUID),
-    readDeviceErrors(record.filesystemUUID).then(sumOfErrors),
+    readDeviceErrors(record.filesystemUUID),
   ]);
   const options = [...new Set([...mount.options, ...mount.superOptions])];
   return {
@@ -144,7 +152,7 @@ async function observeTree(
     capacityBytes,
     label: label ?? '',
     owner,
-    deviceErrors,
+    deviceErrors: addErrors(deviceErrors, record.lostErrors ?? {}),
   };
 }
 

@@ -190,7 +190,7 @@ const rows: readonly Row[] = [
   },
   {
     title: 'errors of the device',
-    parts: { seen: mountedSeen({ tree: treeOf({ deviceErrors: 2 }) }) },
+    parts: { seen: mountedSeen({ tree: treeOf({ deviceErrors: { write: 2 } }) }) },
     conditions: `${fine} Damaged=True/DeviceErrors`,
   },
   {

@@ -37,7 +37,7 @@ describe('statusOf: nothing changes between two passes over the same world', () 
     ['one with a failed command', { failure }],
     ['a full one', { usage: usageWith({ freeBytes: MIB }) }],
     ['one on a full node', { hostPressure: 'less than 10 % of the node is free' }],
-    ['a damaged one', { seen: mountedSeen({ tree: treeOf({ deviceErrors: 3 }) }) }],
+    ['a damaged one', { seen: mountedSeen({ tree: treeOf({ deviceErrors: { read: 3 } }) }) }],
     ['a read-only one', { seen: mountedSeen({ tree: treeOf({ readOnly: true }) }) }],
     ['a refused resize', { resizeRefusal: { ...failure, reason: 'NodeFull' } }],
     ['a half done resize', { seen: mountedSeen({ image: imageOf({ sizeBytes: 2 * GIB }) }) }],
@@ -164,7 +164,7 @@ describe('usage is written in steps', () => {
   it('isUsageWorthWriting: errors of the device that the status does not tell of, and ones that were reset', () => {
     const errors = usageWith({ usedBytes: 100 * MIB, deviceErrors: { read: 0, corruption: 1 } });
     expect(isUsageWorthWriting(written, errors)).toBe(true);
-    const seen = mountedSeen({ tree: treeOf({ deviceErrors: 1 }) });
+    const seen = mountedSeen({ tree: treeOf({ deviceErrors: { corruption: 1 } }) });
     const told = statusOf(reportWith({ seen, usage: errors }));
     expect(isUsageWorthWriting(told, errors)).toBe(false);
     expect(isUsageWorthWriting(told, { ...errors, deviceErrors: { read: 0, corruption: 0 } })).toBe(true);
