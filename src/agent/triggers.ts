@@ -188,8 +188,10 @@ function offer({ status, spec, metadata }: BuildCache): string {
   return [ready, status.currentGeneration, spec.pinnedGeneration, metadata.deletionTimestamp].join();
 }
 
-function readiness({ status }: LoopbackVolume): string {
-  return [status.mountPath, findCondition(status.conditions, 'Ready')?.status].join();
+/** What those who live in a volume wait for: that it can be worked on, or that it goes. */
+function readiness({ metadata, status }: LoopbackVolume): string {
+  const ready = findCondition(status.conditions, 'Ready')?.status;
+  return [status.mountPath, ready, metadata.deletionTimestamp].join();
 }
 
 /** Its status says that all is as its spec wants: it can wait for those of which that is not so. */

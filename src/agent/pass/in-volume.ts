@@ -21,9 +21,13 @@ export async function removeFromVolume(
   }
 }
 
-/** The volume takes all that is in it along, and can't be looked into until then. */
-export function goesWithVolume(volume: LoopbackVolume, error: unknown): boolean {
-  return isGoing(volume) && error instanceof StorageError && error.code === 'not-ready';
+/**
+ * The volume takes all that is in it along, or keeps it in its image, and can't be looked into any more: whoever is being deleted is
+ * not mounted again. Neither waits for the other then.
+ */
+export function goesWithVolume({ metadata }: LoopbackVolume, error: unknown): boolean {
+  if (metadata.deletionTimestamp === undefined || !(error instanceof StorageError)) return false;
+  return error.code === 'not-ready' || error.code === 'damaged';
 }
 
 /** The volume is being deleted, with all that is in it. */
