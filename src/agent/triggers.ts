@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { BuildCache } from '../api/build-cache.ts';
 import type { BuildCacheClaim } from '../api/build-cache-claim.ts';
 import { findCondition, isTrue } from '../api/conditions.ts';
@@ -130,11 +131,11 @@ export function createTriggers(options: TriggerOptions): Triggers {
 }
 
 /** What is being done for an older wish is not worth finishing. */
-function enqueueIfAsked<T extends KubeObject & { readonly status: PlacedStatus }>(
-  queue: Reconciler,
-  change: Change<T>,
-): boolean {
-  if (!asksForWork(change)) return false;
+function enqueueIfAsked<T extends AgentObject>(queue: Reconciler, change: Change<T>): boolean {
+  if (!asksForWork(change)) {
+    if (isNudged(change)) queue.enqueue(keyOf(change.object));
+    return false;
+  }
   if (change.kind === 'updated') queue.interrupt(keyOf(change.object));
   else queue.enqueue(keyOf(change.object));
   return true;
@@ -202,6 +203,13 @@ function isAtRest({ metadata, status }: AgentObject): boolean {
     findCondition(status.conditions, 'Ready')?.status === 'True' &&
     findCondition(status.conditions, 'Reconciling') === undefined
   );
+}
+
+/** Labels or annotations have changed of what is in trouble: that is how a person says "now", and then no pause is waited for. */
+function isNudged<T extends AgentObject>({ object, previous }: Change<T>): boolean {
+  if (previous === undefined || isAtRest(object)) return false;
+  const marksOf = ({ metadata: { labels, annotations } }: KubeObject) => [labels, annotations];
+  return !isDeepStrictEqual(marksOf(object), marksOf(previous));
 }
 
 /**

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import type { Run } from './command.ts';
 
 /** What the primary btrfs superblock says (64 KiB into the device; fs/btrfs/fs.h `struct btrfs_super_block`). */
 export interface Superblock {
@@ -17,21 +18,31 @@ export interface Superblock {
   readonly isSeed: boolean;
 }
 
+const TIMEOUT_MS = 10_000;
 const OFFSET = 0x10000;
 const LENGTH = 0x1000;
 const MAGIC = '_BHRfS_M';
 const FLAG_SEEDING = 1n << 32n;
 const INCOMPAT_MIXED_GROUPS = 1n << 2n;
 
-/**
- * The superblock in an image file or on a device, or undefined if there is none. The image lies on the node's own filesystem, so this can't hang on a
- * volume. On the device of a mounted filesystem it is that of the last commit: the kernel writes it through the same page cache.
- */
+/** The superblock in an image file, or undefined if there is none. The file lies on the node's own filesystem: this can't hang on a volume. */
 export async function readSuperblock(imagePath: string): Promise<Superblock | undefined> {
   await using file = await open(imagePath, 'r');
   const block = Buffer.alloc(LENGTH);
   const { bytesRead } = await file.read(block, 0, LENGTH, OFFSET);
   return bytesRead < LENGTH ? undefined : parseSuperblock(block);
+}
+
+/**
+ * {@link readSuperblock} of a block device, by a command: a device may hang, and with it whoever reads, which must be no thread of this process. On
+ * the device of a mounted filesystem it is that of the last commit: the kernel writes it through the same page cache.
+ */
+export async function readDeviceSuperblock(run: Run, devicePath: string): Promise<Superblock | undefined> {
+  const part = [`--skip-bytes=${OFFSET}`, `--read-bytes=${LENGTH}`];
+  const args = ['--address-radix=n', '--format=x1', '--output-duplicates', ...part, '--', devicePath];
+  const { stdout } = await run({ file: 'od', args, timeoutMs: TIMEOUT_MS });
+  const block = Buffer.from(stdout.replaceAll(/\s/g, ''), 'hex');
+  return block.length < LENGTH ? undefined : parseSuperblock(block);
 }
 
 /** Reads the 4096 bytes of a superblock; undefined if they don't have its magic. The checksum is left to the kernel. */

@@ -6,7 +6,7 @@ import { readChunkTree } from '../host/chunk-tree.ts';
 import { CommandError, type Run } from '../host/command.ts';
 import { readLoopCapacity } from '../host/losetup.ts';
 import { type AllocationFigures, readAllocation } from '../host/space-info.ts';
-import { readSuperblock, type Superblock } from '../host/superblock.ts';
+import { readDeviceSuperblock, type Superblock } from '../host/superblock.ts';
 import { UnexpectedOutputError } from '../host/unexpected-output.ts';
 import { type Layout, totalOf } from './compact-layout.ts';
 import { StorageError } from './errors.ts';
@@ -66,7 +66,7 @@ export async function isWrittenTo(target: CompactTarget, quietMs = QUIET_MS): Pr
 export async function commit({ run, mountPath, devicePath }: CompactTarget): Promise<Superblock> {
   await syncFilesystem(run, mountPath);
   // NOTE: not `generation` of sysfs, which counts a transaction from its begin: who writes all the time has one as soon as the last is committed.
-  const superblock = await readSuperblock(devicePath);
+  const superblock = await readDeviceSuperblock(run, devicePath);
   if (superblock === undefined) throw new StorageError('damaged', `the filesystem on ${devicePath} has no superblock`);
   return superblock;
 }

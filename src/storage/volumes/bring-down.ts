@@ -6,7 +6,7 @@ import { setImmutable } from '../../host/coreutils.ts';
 import { detachLoopDevice, isAttached, isBackingFileDeleted, type LoopDevice } from '../../host/losetup.ts';
 import { unmount } from '../../host/mount.ts';
 import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
-import { readSuperblock } from '../../host/superblock.ts';
+import { readDeviceSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { RECEIVING_PREFIX } from '../layout.ts';
@@ -162,7 +162,7 @@ export async function detachDeletedImage(storage: Storage, run: Run, place: Volu
  * which no other file gets as long as a device holds it, and by the filesystem.
  */
 async function loopsOfLostImage(
-  { layout, loopDevices }: Storage,
+  { run, layout, loopDevices }: Storage,
   { record, image }: VolumePlace,
 ): Promise<readonly LoopDevice[]> {
   if (record === undefined || image?.inode === record.imageInode) return [];
@@ -170,7 +170,7 @@ async function loopsOfLostImage(
   const found: LoopDevice[] = [];
   for (const loop of await loopDevices()) {
     if (loop.backingDevice !== device || loop.backingInode !== record.imageInode) continue;
-    if ((await readSuperblock(loop.path))?.filesystemUUID === record.filesystemUUID) found.push(loop);
+    if ((await readDeviceSuperblock(run, loop.path))?.filesystemUUID === record.filesystemUUID) found.push(loop);
   }
   return found;
 }

@@ -63,7 +63,7 @@ describe('createTriggers', () => {
 
   it.each([
     ['a status that we wrote', { status: { sizeBytes: 4096, conditions: [condition('Ready', 'True')] } }],
-    ['labels', { metadata: { labels: { a: 'b' } } }],
+    ['labels of one that is as it should be', { metadata: { labels: { a: 'b' } }, status: rested }],
     ['finalizers', { metadata: { finalizers: [] } }],
     ['nothing (a new list)', {}],
   ])('%s asks for nothing', (_, parts) => {
@@ -79,6 +79,14 @@ describe('createTriggers', () => {
     calls.splice(0);
     triggers.volumeChanged({ kind: 'updated', object: volumeOf(removed), previous: object });
     expect(calls).toEqual([]);
+  });
+
+  it.each([
+    ['labels', { metadata: { labels: { a: 'b' } } }],
+    ['annotations', { metadata: { annotations: { a: 'b' } } }],
+  ])('F50 %s of a volume in trouble end its pause, and break nothing off', (_, parts) => {
+    updated(parts);
+    expect(calls).toEqual(['volumes enqueue ns/vol']);
   });
 
   it('a change of the BtrfsNode is looked at', () => {

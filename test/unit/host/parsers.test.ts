@@ -7,8 +7,9 @@ import { parseErrorStats, sumOfErrors } from '../../../src/host/btrfs-sysfs.ts';
 import type { Command } from '../../../src/host/command.ts';
 import { parseOwner } from '../../../src/host/coreutils.ts';
 import { mkfsArgs } from '../../../src/host/mkfs.ts';
+import { createRun } from '../../../src/host/run.ts';
 import { parseSubvolumeShow } from '../../../src/host/subvolume.ts';
-import { parseSuperblock, readSuperblock } from '../../../src/host/superblock.ts';
+import { parseSuperblock, readDeviceSuperblock, readSuperblock } from '../../../src/host/superblock.ts';
 import { UnexpectedOutputError } from '../../../src/host/unexpected-output.ts';
 import { listsBtrfs, parseBtrfsVersion } from '../../../src/host/versions.ts';
 import { fixture, textFixture } from '../../builders/fixtures.ts';
@@ -74,6 +75,14 @@ describe('superblock', () => {
     ['another magic', Buffer.from(block).fill('X', 0x40, 0x41)],
     ['nothing', Buffer.alloc(0)],
   ])('A23 parseSuperblock: %s is none', (_, bytes) => expect(parseSuperblock(bytes)).toBeUndefined());
+
+  it('F40 readDeviceSuperblock: reads by a command what is read of a file, so that no thread of the agent waits for a device', async () => {
+    const devicePath = path.join(dir, 'device');
+    writeFileSync(devicePath, Buffer.concat([Buffer.alloc(65536), block]));
+    const run = createRun({ commandPath: '/usr/bin:/bin' });
+    expect(await readDeviceSuperblock(run, devicePath)).toEqual(await readSuperblock(devicePath));
+    expect(await readDeviceSuperblock(run, '/dev/zero')).toBeUndefined();
+  });
 
   it.each([
     ['in its place', 2 * 65536, true],

@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Run } from '../../../src/host/command.ts';
 import { carryOut } from '../../../src/storage/compact-carry-out.ts';
 import { CompactHistory } from '../../../src/storage/compact-history.ts';
@@ -11,25 +8,24 @@ import type { MovingStep } from '../../../src/storage/compact-step.ts';
 import { fixture } from '../../builders/fixtures.ts';
 
 const MiB = 1024 * 1024;
-const dir = mkdtempSync(path.join(tmpdir(), 'compact-carry-out-'));
-afterAll(() => rmSync(dir, { recursive: true }));
 
 /** What a sync finds: something written, or nothing. */
 type Sync = 'written' | 'nothing';
 
 /** A filesystem whose syncs find this, the last one for ever; `onResize` is what they find from the first resize on. */
 function filesystemWith({ syncs, onResize }: { syncs: readonly Sync[]; onResize?: readonly Sync[] }) {
-  const devicePath = path.join(mkdtempSync(path.join(dir, 'host-')), 'device');
   const block = fixture('mkfs.btrfs-6.2-superblock');
   const seen: string[] = [];
   let left = [...syncs];
   let generation = 7n;
+  let onDevice = '';
   const commit = () => {
     block.writeBigUInt64LE(generation, 0x48);
-    writeFileSync(devicePath, Buffer.concat([Buffer.alloc(65536), block]));
+    onDevice = block.toString('hex');
   };
-  const run: Run = async ({ args }) => {
+  const run: Run = async ({ file, args }) => {
     const word = args[1] ?? '';
+    if (file === 'od') return { exitCode: 0, stdout: onDevice, stderr: '', durationMs: 0 };
     if (word === 'resize') left = [...(onResize ?? left)];
     else if (word === 'sync') {
       const [next] = left.length > 1 ? left.splice(0, 1) : left;
@@ -39,7 +35,7 @@ function filesystemWith({ syncs, onResize }: { syncs: readonly Sync[]; onResize?
     seen.push(word === 'resize' ? `resize ${Number(args[2]) / MiB}` : word);
     return { exitCode: 0, stdout: '', stderr: '', durationMs: 0 };
   };
-  return { seen, target: { run, devicePath, mountPath: '/mnt', filesystemUUID: 'not-mounted' } };
+  return { seen, target: { run, devicePath: '/dev/loop7', mountPath: '/mnt', filesystemUUID: 'not-mounted' } };
 }
 
 function chunkAt(kind: UsedChunk['kind'], startMiB: number, lengthMiB: number, usedMiB: number): UsedChunk {
