@@ -86,9 +86,15 @@ async function claimsOnceKnown({ caches, client }: StrayOptions, cache: BuildCac
   return new Set(fresh.flatMap((other) => other?.status.clones ?? []));
 }
 
-/** Whose work was finished, but for its staging: this cache, which works on nothing else meanwhile, and claims that have their clones. */
+/**
+ * Whose work was finished, but for its staging: this cache, which works on nothing else meanwhile, and claims that have their clones,
+ * unless their release is being judged, which needs it.
+ */
 function leftovers({ claims }: StrayOptions, cache: BuildCache, paths: readonly string[]): readonly string[] {
-  const finished = [...claims.values()].filter(({ status }) => status.baseGeneration !== undefined);
+  const finished = [...claims.values()].filter(
+    ({ spec, status }) =>
+      status.baseGeneration !== undefined && (spec.release === undefined || status.outcome !== undefined),
+  );
   const uids = new Set([cache, ...finished].map(({ metadata }) => metadata.uid));
   return paths.flatMap((path) => stagingUidAt(path) ?? []).filter((uid) => uids.has(uid));
 }

@@ -27,6 +27,8 @@ export interface ReleaseFacts {
   /** Not there, or being deleted: undefined. */
   readonly cache: BuildCache | undefined;
   readonly seen: ClaimObservation;
+  /** Generation of btrfs in which something in the clone was changed last; undefined: in that of the clone, or not looked at. */
+  readonly lastChange?: number | undefined;
   readonly cacheSeen: CacheObservation;
 }
 
@@ -65,16 +67,16 @@ export function judgeRelease(facts: ReleaseFacts): Judgement {
       ? discarded('NeverMade', 'the claim was released before it had a clone')
       : unknown('claim', claim);
   }
-  return judgeClone(facts, seen.clone.generation, record);
+  return judgeClone(facts, facts.lastChange ?? seen.clone.generation, record);
 }
 
-function judgeClone({ claim, cache, cacheSeen }: ReleaseFacts, generation: number, record: ClaimRecord): Judgement {
+function judgeClone({ claim, cache, cacheSeen }: ReleaseFacts, lastChange: number, record: ClaimRecord): Judgement {
   const { record: cacheRecord } = cacheSeen;
   if (cache === undefined || cache.metadata.uid !== record.cacheUid) {
     return discarded('CacheDeleted', 'the cache that it was made of was deleted');
   }
   if (claim.spec.access === 'ReadOnly') return unchanged('ReadOnly', 'a ReadOnly clone cannot have changed');
-  if (generation <= record.btrfsGeneration) return unchanged('Unchanged', 'nothing in the clone has changed');
+  if (lastChange <= record.btrfsGeneration) return unchanged('Unchanged', 'nothing in the clone has changed');
   if (cache.spec.publishPolicy === 'Never')
     return discarded('PublishPolicyNever', 'the cache publishes nothing (publishPolicy Never)');
   if (cache.spec.pinnedGeneration !== undefined) {

@@ -3,6 +3,7 @@ import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import type { ReleaseReason } from '../../api/reasons-build-cache.ts';
 import { type CacheObservation, observeCache } from '../../storage/caches/cache.ts';
 import { type ClaimObservation, observeClaim, recordRelease } from '../../storage/caches/claim.ts';
+import { readLastChange } from '../../storage/caches/last-change.ts';
 import { publishClone } from '../../storage/caches/publish.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
@@ -28,17 +29,18 @@ export async function release(options: ClaimReconcilerOptions, claim: BuildCache
   const fromMs = clock.monotonicMs();
   // What was not synced does not show in the generation of btrfs that tells of changes.
   if (claim.spec.release === 'Publish') await tree.sync();
+  const lastChange = await lastChangeOf(options, claim, tree);
   return await locks.alone(cache?.metadata.uid ?? uid, async () => {
     const nothing: CacheObservation = { record: undefined, generations: [] };
     const [seen, cacheSeen] = await Promise.all([
       observeClaim(tree, uid),
       cache === undefined ? nothing : observeCache(tree, cache.metadata.uid),
     ]);
-    let judgement = judgeRelease({ claim, cache: unlessGoing(cache), seen, cacheSeen });
+    let judgement = judgeRelease({ claim, cache: unlessGoing(cache), seen, lastChange, cacheSeen });
     // A generation stays: whoever pinned, reset or deleted the cache before must not be overlooked.
     if (judgement.kind === 'publish') {
       const freshCache = unlessGoing(await cacheClient.get(cacheKey));
-      judgement = judgeRelease({ claim, cache: freshCache, seen, cacheSeen });
+      judgement = judgeRelease({ claim, cache: freshCache, seen, lastChange, cacheSeen });
     }
     switch (judgement.kind) {
       case 'judged':
@@ -81,6 +83,19 @@ async function remember(
     if (!isFull || claim.metadata.deletionTimestamp === undefined) throw error;
   }
   return release;
+}
+
+/** Read only where the generation of btrfs has grown, which costs nothing to see and may have other reasons. */
+async function lastChangeOf(
+  { storage }: ClaimReconcilerOptions,
+  { spec, metadata }: BuildCacheClaim,
+  tree: Tree,
+): Promise<number | undefined> {
+  if (spec.release !== 'Publish' || spec.access !== 'ReadWrite') return undefined;
+  const { clone, record } = await observeClaim(tree, metadata.uid);
+  if (clone === undefined || record === undefined || record === 'damaged') return undefined;
+  if (record.released !== undefined) return undefined;
+  return clone.generation <= record.btrfsGeneration ? undefined : await readLastChange(storage, tree, metadata.uid);
 }
 
 function unreadable(recordOf: 'claim' | 'cache', { spec }: BuildCacheClaim): StorageError {
