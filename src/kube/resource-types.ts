@@ -17,6 +17,15 @@ export interface Node extends KubeObject {
   };
 }
 
+/** v1 Container: what it mounts of the volumes of its pod. */
+interface Container {
+  readonly volumeMounts?: ReadonlyArray<{
+    readonly name: string;
+    readonly subPath?: string;
+    readonly subPathExpr?: string;
+  }>;
+}
+
 /** v1 Pod: where it runs and what it mounts. */
 export interface Pod extends KubeObject {
   readonly spec?: {
@@ -26,6 +35,9 @@ export interface Pod extends KubeObject {
       readonly hostPath?: { readonly path: string };
       readonly persistentVolumeClaim?: { readonly claimName: string };
     }>;
+    readonly containers?: readonly Container[];
+    readonly initContainers?: readonly Container[];
+    readonly ephemeralContainers?: readonly Container[];
   };
   readonly status?: { readonly phase?: string };
 }
