@@ -40,6 +40,7 @@ export function memoryWith(parts: Partial<Memory> = {}): Memory {
     refusedOptions: [],
     refusedShrink: undefined,
     unhealed: undefined,
+    tuneFailed: false,
     refusedFill: undefined,
     hadData: false,
     ...parts,

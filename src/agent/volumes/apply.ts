@@ -150,3 +150,8 @@ async function minimize(storage: Storage, uid: string, wish: MinimizeRequest, op
   const { image } = await observeVolume(storage, uid);
   return { reason: 'Minimized', action: 'Resize', text: `minimized to ${formatBytes(image?.sizeBytes ?? 0)}` };
 }
+
+/** The size that a refused shrink is known by. */
+export function targetOf(action: Action, { sizeBytes }: Pick<Wish, 'sizeBytes'>): number {
+  return action.kind === 'resize' ? action.targetBytes : sizeBytes;
+}

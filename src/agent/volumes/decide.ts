@@ -43,6 +43,8 @@ export interface Memory {
   readonly refusedOptions: readonly string[];
   /** A shrink that was tried in vain and would be again. */
   readonly refusedShrink: TriedShrink | undefined;
+  /** Label, owner or mount options could not be changed just now. */
+  readonly tuneFailed: boolean;
   /** Content that was tried in vain to get into a volume of this size, and would be again. */
   readonly refusedFill: { readonly sizeBytes: number; readonly message: string } | undefined;
   /** Mounting it anew did not last. */
@@ -169,7 +171,8 @@ function decideMounted(mounted: Mounted): Decision {
     return { action: refuse('ReadOnly', message, 'time') };
   }
   if (memory.unhealed !== undefined) return { action: { kind: 'refuse', refusal: memory.unhealed } };
-  if (differences(tree, wish.settings, memory.refusedOptions).length > 0) return { action: { kind: 'tune' } };
+  const isTuned = memory.tuneFailed || differences(tree, wish.settings, memory.refusedOptions).length === 0;
+  if (!isTuned) return { action: { kind: 'tune' } };
   return decideSize(mounted);
 }
 

@@ -14,7 +14,7 @@ import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
 import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
-import { apply } from './apply.ts';
+import { apply, targetOf } from './apply.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
 import { healingRefusal, noteHealing } from './healing.ts';
 import { enterLong, isLong } from './long.ts';
@@ -59,6 +59,7 @@ class Pass {
   /** For long steps, once one was waited for. */
   #place: Place | undefined;
   #exportRefusal: Refusal | undefined;
+  #tuneFailure: StorageError | undefined;
   #import: Import | undefined;
 
   constructor(
@@ -104,6 +105,7 @@ class Pass {
         busy: this.#refused.busy.get(this.#uid),
         now: this.#options.clock.now(),
       }),
+      tuneFailed: this.#tuneFailure !== undefined,
       refusedFill: this.#refused.fills.get(this.#uid),
       unhealed: healingRefusal(this.#refused.heals, this.#uid, seen.tree, this.#options.clock.now()),
       hadData: this.#volume.status.filesystemUUID !== undefined,
@@ -137,7 +139,7 @@ class Pass {
         signal: this.#signal,
         onUnmount: () => noteHealing(this.#refused.heals, this.#uid, clock.now()),
         // What can be done beside a writer was done the first time.
-        onlyWhenQuiet: busy?.targetBytes === this.#targetOf(action),
+        onlyWhenQuiet: busy?.targetBytes === targetOf(action, this.#wish),
       });
       if (action.kind === 'resize' || action.kind === 'minimize') this.#refused.busy.delete(this.#uid);
       if (action.kind === 'fill') {
@@ -165,12 +167,14 @@ class Pass {
     } else if (error.reason === 'ShrinkDoesNotFit') {
       const { storage } = this.#options;
       const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
-      const refused = { targetBytes: this.#targetOf(action), usedBytes, message: error.message };
+      const refused = { targetBytes: targetOf(action, this.#wish), usedBytes, message: error.message };
       await rememberRefusedShrink(storage, this.#uid, refused, this.#signal);
     } else if (error.reason === 'BusyVolume') {
       const { reason, message } = error;
       const triedAt = this.#options.clock.now();
-      this.#refused.busy.set(this.#uid, { targetBytes: this.#targetOf(action), reason, message, triedAt });
+      this.#refused.busy.set(this.#uid, { targetBytes: targetOf(action, this.#wish), reason, message, triedAt });
+    } else if (action.kind === 'tune' && ['failed', 'out-of-space'].includes(error.code)) {
+      this.#tuneFailure = error;
     } else if (action.kind === 'export') {
       const refusal = refusalOf(error, loopbackVolumeReasons);
       const isPlain = refusal.reason === 'CommandFailed';
@@ -178,12 +182,8 @@ class Pass {
     } else throw error;
   }
 
-  /** The size that a refused shrink is known by. */
-  #targetOf(action: Action): number {
-    return action.kind === 'resize' ? action.targetBytes : this.#wish.sizeBytes;
-  }
-
   async #rest(seen: VolumeObservation, { resizeRefusal }: Decision): Promise<Outcome> {
+    if (this.#tuneFailure !== undefined) return await this.#fail(this.#tuneFailure, resizeRefusal);
     await this.#write(seen, undefined, resizeRefusal);
     const note = roundingOf(this.#volume, this.#wish.sizeBytes);
     if (note !== undefined) this.#options.events.record(this.#volume, 'Normal', 'SizeRounded', 'Create', note);
@@ -196,12 +196,12 @@ class Pass {
     return outcomeOf(refusal);
   }
 
-  async #fail(error: unknown): Promise<Outcome> {
+  async #fail(error: unknown, resizeRefusal?: Refusal): Promise<Outcome> {
     // What the API server refuses is no failure of the volume.
     if (this.#signal.aborted || error instanceof ApiError) throw error;
     const seen = await observeVolume(this.#options.storage, this.#uid).catch(() => undefined);
     const refusal = await namingPods(this.#options, this.#uid, refusalOf(error, loopbackVolumeReasons));
-    await this.#write(seen, refusal);
+    await this.#write(seen, refusal, resizeRefusal);
     if (isRetried(error)) throw error;
     return outcomeOf(refusal);
   }

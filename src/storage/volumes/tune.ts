@@ -3,6 +3,7 @@ import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
 import { isInvalidMount, remount } from '../../host/mount.ts';
 import { attempt, type Storage } from '../context.ts';
+import { StorageError } from '../errors.ts';
 import type { VolumeSettings } from './format.ts';
 import { isBestEffort, missingOptions, mountOptions } from './mount-options.ts';
 import { observeVolume, type TreeMount } from './observe.ts';
@@ -25,24 +26,45 @@ function sameOwner(left: Owner, right: Owner): boolean {
   return left.uid === right.uid && left.gid === right.gid && left.mode === right.mode;
 }
 
-/** Label, owner of `data/` and mount options are as wanted, changed in place; options that the kernel refuses are left out. */
+/**
+ * Label, owner of `data/` and mount options are as wanted, changed in place; options that the kernel refuses are left out. One that
+ * fails does not hold up the others; the error names all that failed.
+ */
 export async function tune(
   storage: Storage,
   uid: string,
   settings: VolumeSettings,
   signal?: AbortSignal,
 ): Promise<void> {
-  await storage.withVolume(uid, signal, (run) =>
-    attempt('change the volume in place', async () => {
-      const { tree } = await observeVolume(storage, uid);
-      if (tree === undefined || tree.readOnly) return;
-      for (const difference of differences(tree, settings, storage.refusedOptions.get(uid) ?? [])) {
-        if (difference === 'label') await setFilesystemLabel(run, tree.path, settings.label);
-        if (difference === 'owner') await ensureDirectory(run, storage.layout.dataPath(uid), settings.owner);
-        if (difference === 'options') await changeOptions(storage, run, uid, tree, settings);
+  await storage.withVolume(uid, signal, async (run) => {
+    const { tree } = await attempt('look at the volume', () => observeVolume(storage, uid));
+    if (tree === undefined || tree.readOnly) return;
+    const changes = {
+      label: ['set spec.label', () => setFilesystemLabel(run, tree.path, settings.label)],
+      owner: [
+        'set spec.owner (where data/ is immutable, chattr -i it)',
+        () => ensureDirectory(run, storage.layout.dataPath(uid), settings.owner),
+      ],
+      options: ['change the mount options', () => changeOptions(storage, run, uid, tree, settings)],
+    } as const;
+    const failures: StorageError[] = [];
+    for (const difference of differences(tree, settings, storage.refusedOptions.get(uid) ?? [])) {
+      const [what, change] = changes[difference];
+      try {
+        await attempt(what, change);
+      } catch (error) {
+        if (!(error instanceof StorageError) || error.code === 'timeout' || error.code === 'aborted') throw error;
+        failures.push(error);
       }
-    }),
-  );
+    }
+    const [first] = failures;
+    if (first === undefined) return;
+    const message = failures.map((failure) => failure.message).join('; ');
+    throw new StorageError(first.code, message, {
+      cause: first,
+      ...(first.reason === undefined ? {} : { reason: first.reason }),
+    });
+  });
 }
 
 async function changeOptions(
