@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
+import { buildCacheType } from '../api/build-cache.ts';
 import { agentManager } from '../api/group.ts';
 import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
 import { ownedByAgent } from '../api/ownership.ts';
@@ -71,6 +72,8 @@ export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
     nodeName,
     storage,
     client,
+    volumeClient: createResourceClient(transport, loopbackVolumeType),
+    cacheClient: createResourceClient(transport, buildCacheType),
     snapshots: caches.snapshots,
     volumes: caches.volumes,
     writer,

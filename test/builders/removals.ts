@@ -68,6 +68,7 @@ export function removalWorld(name: RemovableName, onServer: Removable | undefine
       if (onServer instanceof Error) throw onServer;
       return onServer;
     },
+    list: noted('client.list', calls),
     applyStatus: (async (draft: Draft & { readonly status: Removable['status'] }, _: ApplyOptions) => {
       writes.push(draft);
       return { ...onServer, metadata: { ...draft.metadata, resourceVersion: String(++version) }, status: draft.status };
@@ -92,6 +93,8 @@ export function removalWorld(name: RemovableName, onServer: Removable | undefine
     snapshots: noted('snapshots', calls),
     volumes: noted('volumes', calls),
     caches: noted('caches', calls),
+    volumeClient: noted('volumeClient', calls),
+    cacheClient: noted('cacheClient', calls),
     claims: noted('claims', calls),
   };
   return {

@@ -1,4 +1,5 @@
 import type { BtrfsNode } from '../../api/btrfs-node.ts';
+import type { BuildCache } from '../../api/build-cache.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import type { EventRecorder } from '../../kube/events.ts';
@@ -26,6 +27,9 @@ export interface SnapshotReconcilerOptions {
   readonly nodeName: string;
   readonly storage: Storage;
   readonly client: ResourceClient<Snapshot>;
+  /** What a Snapshot that goes is asked about: volumes and caches may be made of it on any node. */
+  readonly volumeClient: Pick<ResourceClient<LoopbackVolume>, 'list'>;
+  readonly cacheClient: Pick<ResourceClient<BuildCache>, 'list'>;
   readonly snapshots: Cached<Snapshot>;
   readonly volumes: Cached<LoopbackVolume>;
   readonly writer: StatusWriter<Snapshot, SnapshotStatus>;

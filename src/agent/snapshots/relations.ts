@@ -1,3 +1,4 @@
+import type { BuildCache } from '../../api/build-cache.ts';
 import { isTrue } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
@@ -33,11 +34,38 @@ export function sourceKey(object: Snapshot | LoopbackVolume): string | undefined
  * Snapshots that can't do without this one, in order of their names: children in the same volume, and those elsewhere that have
  * not received it yet.
  */
-export function childrenOf(snapshot: Snapshot, snapshots: Cached<Snapshot>): readonly Snapshot[] {
+export function childrenOf(snapshot: Snapshot, snapshots: Pick<Cached<Snapshot>, 'values'>): readonly Snapshot[] {
   const key = keyOf(snapshot);
   return [...snapshots.values()]
     .filter((other) => sourceKey(other) === key && (isInSameVolume(other, snapshot) || other.status.uuid === undefined))
     .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+}
+
+/** What is in the namespace of a Snapshot, on whatever node. */
+export interface Namesakes {
+  readonly snapshots: readonly Snapshot[];
+  readonly volumes: readonly LoopbackVolume[];
+  readonly caches: readonly BuildCache[];
+}
+
+/** All that can't do without this one: {@link childrenOf}, and volumes and caches that are to be made of it and are not made yet. */
+export function dependentsOf(snapshot: Snapshot, { snapshots, volumes, caches }: Namesakes): readonly KubeObject[] {
+  const key = keyOf(snapshot);
+  const isComing = ({ metadata }: KubeObject) => metadata.deletionTimestamp === undefined;
+  // Who was stopped between the last byte and its report says Ready all the same.
+  const isFilled = ({ status }: LoopbackVolume) =>
+    status.import?.phase === 'Done' || isTrue(status.conditions, 'Ready');
+  return [
+    ...childrenOf(snapshot, snapshots),
+    ...volumes.filter((each) => sourceKey(each) === key && !isFilled(each) && isComing(each)),
+    ...caches.filter(
+      (each) =>
+        each.spec.seed !== undefined &&
+        referenceKey(each, each.spec.seed.snapshotRef) === key &&
+        each.status.currentGeneration === undefined &&
+        isComing(each),
+    ),
+  ];
 }
 
 export function isInSameVolume(one: Snapshot, other: Snapshot): boolean {

@@ -1,6 +1,7 @@
 import { SNAPSHOT_FINALIZER } from '../../api/group.ts';
 import { snapshotConditionTypes, snapshotReasons } from '../../api/reasons-snapshot.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { removeReceiving } from '../../storage/snapshots/receiving-mount.ts';
@@ -10,27 +11,50 @@ import type { RemovalKind, Removed } from '../pass/removal.ts';
 import type { Refusal } from './decide.ts';
 import { removeAllExports } from './exports.ts';
 import type { SnapshotReconcilerOptions } from './options.ts';
-import { childrenOf, referenceKey } from './relations.ts';
+import { dependentsOf, type Namesakes, referenceKey } from './relations.ts';
 import { namesOf } from './status.ts';
 
-/** What is particular when a Snapshot goes: its children go before, and its subvolume may be kept. */
+/** What is particular when a Snapshot goes: what is to be made of it is made before, and its subvolume may be kept. */
 export function snapshotRemoval(options: SnapshotReconcilerOptions): RemovalKind<Snapshot> {
+  /** How many objects each one waited for when that was looked at last, by uid. */
+  const counts = new Map<string, number>();
   return {
     finalizer: SNAPSHOT_FINALIZER,
     reasons: snapshotReasons,
     conditionTypes: snapshotConditionTypes,
     kept: ['Committed', 'NestedSubvolumes', 'Exported'],
-    blockers: async (snapshot) => blockersOf(options, snapshot),
+    async blockers(snapshot) {
+      const dependents = dependentsOf(snapshot, await namesakesOf(options, snapshot));
+      counts.set(snapshot.metadata.uid, dependents.length);
+      return refusalFor(dependents);
+    },
     remove: (snapshot, signal) => remove(options, snapshot, signal),
-    figures: (snapshot) => ({ ...snapshot.status, childCount: childrenOf(snapshot, options.snapshots).length }),
+    figures: (snapshot) => ({
+      ...snapshot.status,
+      childCount: counts.get(snapshot.metadata.uid) ?? snapshot.status.childCount,
+    }),
+    forget: ({ metadata }) => void counts.delete(metadata.uid),
   };
 }
 
-function blockersOf({ snapshots }: SnapshotReconcilerOptions, snapshot: Snapshot): Refusal | undefined {
-  const children = childrenOf(snapshot, snapshots);
-  if (children.length === 0) return undefined;
-  const areGoing = children.every(({ metadata }) => metadata.deletionTimestamp !== undefined);
-  const message = `deletion waits for the Snapshots that are made of it; delete first: ${namesOf(children)}`;
+/** Asked of the API server: this agent has only what is on its own node. */
+async function namesakesOf(
+  { client, volumeClient, cacheClient }: SnapshotReconcilerOptions,
+  { metadata: { namespace } }: Snapshot,
+): Promise<Namesakes> {
+  const within = namespace === undefined ? {} : { namespace };
+  const [snapshots, volumes, caches] = await Promise.all([
+    client.list(within),
+    volumeClient.list(within),
+    cacheClient.list(within),
+  ]);
+  return { snapshots, volumes, caches };
+}
+
+function refusalFor(dependents: readonly KubeObject[]): Refusal | undefined {
+  if (dependents.length === 0) return undefined;
+  const areGoing = dependents.every(({ metadata }) => metadata.deletionTimestamp !== undefined);
+  const message = `deletion waits for what is made of it; delete first: ${namesOf(dependents)}`;
   return { reason: 'HasChildren', message, mendedBy: areGoing ? 'time' : 'person' };
 }
 

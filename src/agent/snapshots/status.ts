@@ -3,6 +3,7 @@ import { ownedByAgent } from '../../api/ownership.ts';
 import type { SnapshotConditionType, SnapshotReason } from '../../api/reasons-snapshot.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import { MAX_ANCESTORS, MAX_SOURCE } from '../../api/snapshot-status.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import type { SnapshotObservation } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { subvolumeStatusOf } from '../subvolume-status.ts';
@@ -157,8 +158,10 @@ function exportedOf({ snapshot, exports, exportRefusal }: Report): SnapshotVerdi
   return ['False', 'Exporting', 'streams are written once the Snapshot is committed'];
 }
 
-export function namesOf(snapshots: readonly Snapshot[]): string {
-  const names = snapshots.slice(0, MAX_NAMED).map(({ metadata }) => metadata.name);
-  const rest = snapshots.length - names.length;
+export function namesOf(objects: readonly KubeObject[]): string {
+  const names = objects.slice(0, MAX_NAMED).map(({ kind, metadata }) => {
+    return kind === 'Snapshot' ? metadata.name : `${kind} ${metadata.name}`;
+  });
+  const rest = objects.length - names.length;
   return rest > 0 ? `${names.join(', ')} and ${rest} more` : names.join(', ');
 }
