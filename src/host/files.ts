@@ -2,6 +2,8 @@ import { CommandError, type Run } from './command.ts';
 
 /** These touch managed mounts: commands, not calls of Node's own (see coreutils.ts). */
 const TIMEOUT_MS = 60_000;
+/** Millions of files. */
+const EMPTY_TIMEOUT_MS = 30 * 60_000;
 
 /** Everything in the directory is copied into another one; directories that are there already stay. */
 export async function copyInto(run: Run, directory: string, destination: string): Promise<void> {
@@ -23,6 +25,19 @@ export async function syncFiles(run: Run, paths: readonly string[]): Promise<voi
  */
 export async function removePaths(run: Run, paths: readonly string[]): Promise<void> {
   await run({ file: 'rm', args: ['--force', '--dir', '--', ...paths], timeoutMs: TIMEOUT_MS });
+}
+
+/**
+ * The directory has nothing in it but `kept`; symlinks are not followed, nor other filesystems entered. What is immutable is made mutable
+ * first. Nobody else may be at work in it. Not durable before a sync.
+ */
+export async function emptyDirectory(run: Run, directory: string, kept: string): Promise<void> {
+  const others = [directory, '-xdev', '-mindepth', '1', '-path', `${directory}/${kept}`, '-prune', '-o'];
+  const free = ['-type', 'd,f', '-exec', 'chattr', '-f', '-i', '-a', '--', '{}', '+'];
+  await run({ file: 'find', args: [...others, ...free], timeoutMs: EMPTY_TIMEOUT_MS, okExitCodes: [0, 1] });
+  const top = [directory, '-mindepth', '1', '-maxdepth', '1', '!', '-name', kept];
+  const remove = ['-exec', 'rm', '--recursive', '--force', '--one-file-system', '--', '{}', '+'];
+  await run({ file: 'find', args: [...top, ...remove], timeoutMs: EMPTY_TIMEOUT_MS });
 }
 
 /** `source` has the name `destination`; fails if that exists. Not durable before a sync. */

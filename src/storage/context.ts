@@ -1,6 +1,7 @@
 import type { Command, CommandResult, Run } from '../host/command.ts';
 import { CommandError } from '../host/command.ts';
 import { type LoopDevice, listLoopDevices } from '../host/losetup.ts';
+import type { Mount } from '../host/mountinfo.ts';
 import { createRun } from '../host/run.ts';
 import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
@@ -63,7 +64,7 @@ export function createStorage(options: StorageOptions): Storage {
         const mount = await proveTreeMount(layout, uid);
         // Calls are put together only by those who share one.
         let tree = trees.get(uid);
-        if (tree?.deviceNumber !== mount.device) {
+        if (tree === undefined || !isTreeOf(tree, mount)) {
           tree = createTree(fences.in(uid), mount, placesOf(layout, uid));
           trees.set(uid, tree);
         }
@@ -96,6 +97,14 @@ function hangs(): StorageError {
   return new StorageError('timeout', 'commands hang in the volume; see the conditions of the LoopbackVolume', {
     reason: 'VolumeNotReady',
   });
+}
+
+/**
+ * A kept tree counts only for the mount of now: after a hand-made unmount the loop device of then may be another filesystem's, while btrfs
+ * gives the same device number to the next mount. That the mount is the volume's has been proven.
+ */
+function isTreeOf({ device, deviceNumber, path }: Tree, mount: Mount): boolean {
+  return device === mount.source && deviceNumber === mount.device && path === mount.mountPoint;
 }
 
 export function placesOf(layout: Layout, uid: string): TreePlaces {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
@@ -10,7 +9,7 @@ import { readSuperblock } from '../../host/superblock.ts';
 import type { Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, TREE_NAME } from '../layout.ts';
-import { saveRecord, type VolumeRecord } from '../records.ts';
+import { saveRecord, type VolumeRecord, withNewUUID, withoutFormerUUIDs } from '../records.ts';
 import { mountOnce } from './mount-once.ts';
 import type { MountSettings } from './mount-options.ts';
 import { removeTop } from './top-mount.ts';
@@ -38,7 +37,8 @@ export async function format(
   const { layout } = storage;
   const topPath = layout.topPath(record.uid);
   await removeTop(storage, run, record.uid);
-  if ((await liveDevices(record.filesystemUUID)) !== undefined) {
+  const ours = [record.filesystemUUID, ...(record.formerUUIDs ?? [])];
+  if ((await Promise.all(ours.map(liveDevices))).some((live) => live !== undefined)) {
     throw new StorageError('in-use', 'an unfinished filesystem of this volume is still mounted elsewhere', {
       reason: 'StillInUse',
     });
@@ -58,7 +58,11 @@ export async function format(
     await ensureDirectory(run, `${treePath}/${DATA_NAME}`, settings.owner);
   }
   await syncFilesystem(run, topPath);
-  const done = { ...fresh, initialized: settings.content === 'Empty', tree: await showSubvolume(run, treePath) };
+  const done = {
+    ...withoutFormerUUIDs(fresh),
+    initialized: settings.content === 'Empty',
+    tree: await showSubvolume(run, treePath),
+  };
   await saveRecord(layout, done);
   return done;
 }
@@ -66,7 +70,7 @@ export async function format(
 /** mkfs.btrfs refuses a UUID that it finds on any device, and an interrupted format has left the recorded one on this. */
 async function withUnusedUUID(storage: Storage, record: VolumeRecord): Promise<VolumeRecord> {
   if ((await readSuperblock(storage.layout.imagePath(record.uid))) === undefined) return record;
-  const renewed = { ...record, filesystemUUID: randomUUID() };
+  const renewed = withNewUUID(record);
   await saveRecord(storage.layout, renewed);
   return renewed;
 }

@@ -37,7 +37,8 @@ export async function proveUnformatted(storage: Storage, run: Run, record: Volum
   if (image.inode !== record.imageInode) throw foreign(imagePath, 'is not the one that was made for this volume');
   if (image.allocatedBytes === 0) return;
   const superblock = await readSuperblock(imagePath);
-  const ours = superblock?.filesystemUUID === record.filesystemUUID;
+  const known = [record.filesystemUUID, ...(record.formerUUIDs ?? [])];
+  const ours = superblock !== undefined && known.includes(superblock.filesystemUUID);
   const found = superblock === undefined ? await probeContent(run, imagePath) : 'another btrfs';
   if (!ours && found !== undefined) throw foreign(imagePath, `holds ${found}, which the operator did not make`);
 }

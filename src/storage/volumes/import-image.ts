@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { resizeFilesystem, syncFilesystem } from '../../host/btrfs-filesystem.ts';
@@ -10,7 +9,7 @@ import { setFilesystemUUID } from '../../host/image.ts';
 import { readSuperblock, type Superblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { saveRecord, type VolumeRecord } from '../records.ts';
+import { saveRecord, type VolumeRecord, withNewUUID, withoutFormerUUIDs } from '../records.ts';
 import { attachOnce, holdDevice } from './attach.ts';
 import { takeDown } from './bring-down.ts';
 import { copyImage, watchAllocated } from './copy-image.ts';
@@ -62,7 +61,7 @@ export async function importImage(
         proveImportable(await readSuperblock(source.path), size, options.sizeBytes);
       }
       // btrfstune refuses a UUID that is on any device, and what an interrupted run had attached may be seen there still.
-      const { tree: _, ...blank } = { ...record, filesystemUUID: randomUUID() };
+      const { tree: _, ...blank } = withNewUUID(record);
       await saveRecord(storage.layout, blank);
       try {
         await copy(storage, run, blank, source, options);
@@ -175,5 +174,6 @@ async function adopt(
   }).catch((error: unknown) => {
     throw error instanceof CommandError && error.command.file === 'mount' ? noWholeFilesystem(error) : error;
   });
-  await saveRecord(storage.layout, { ...record, tree, initialized: true, sizeBytes: (await stat(imagePath)).size });
+  const whole = { ...withoutFormerUUIDs(record), tree, initialized: true, sizeBytes: (await stat(imagePath)).size };
+  await saveRecord(storage.layout, whole);
 }

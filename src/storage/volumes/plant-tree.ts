@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { CommandError, type Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
-import { renameTo } from '../../host/files.ts';
+import { emptyDirectory, renameTo } from '../../host/files.ts';
 import { setDefaultSubvolume } from '../../host/image.ts';
 import { mountBtrfs } from '../../host/mount.ts';
 import {
@@ -43,15 +43,15 @@ export async function withTopMounted<T>(
 
 export interface ForeignFilesystem {
   readonly uid: string;
-  /** Where its top is mounted. It is never walked: only names that we make or move are used. */
+  /** Where its top is mounted, by us alone. */
   readonly topPath: string;
   readonly defaultPath: string;
   readonly owner: Owner;
 }
 
 /**
- * The operator's tree is in the filesystem, with a writable snapshot of the default subvolume as `data/`; all other subvolumes are
- * gone, as nobody could see them. Not durable before a sync.
+ * The operator's tree is in the filesystem, with a writable snapshot of the default subvolume as `data/`; all else is gone, as nobody
+ * could see it, and it would take space for ever. Not durable before a sync.
  */
 export async function plantTree(run: Run, { uid, topPath, defaultPath, owner }: ForeignFilesystem): Promise<Subvolume> {
   const treePath = `${topPath}/${TREE_NAME}`;
@@ -68,6 +68,7 @@ export async function plantTree(run: Run, { uid, topPath, defaultPath, owner }: 
   const data = await showSubvolume(run, `${treePath}/${DATA_NAME}`);
   await setDefaultSubvolume(run, TOP_ID, topPath);
   await removeOthers(run, topPath, new Set([TOP_ID, tree.id, data.id]));
+  await emptyDirectory(run, topPath, TREE_NAME);
   return tree;
 }
 

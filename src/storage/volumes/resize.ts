@@ -4,12 +4,12 @@ import type { Run } from '../../host/command.ts';
 import { syncFile, truncateFile } from '../../host/coreutils.ts';
 import { readLoopCapacity, setLoopCapacity } from '../../host/losetup.ts';
 import { observeSpace } from '../../host/space-info.ts';
-import { readSuperblock } from '../../host/superblock.ts';
 import { type CompactResult, compactFilesystem, scratchBytes, spaceNeeded } from '../compact.ts';
 import { isWrittenTo } from '../compact-observe.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { saveRecord, type VolumeRecord } from '../records.ts';
+import { committedSize } from './committed-size.ts';
 import { type Image, observeVolume, type TreeMount } from './observe.ts';
 import { doesNotFit, isBusy } from './resize-refusal.ts';
 
@@ -118,11 +118,20 @@ async function withMounted(
 ): Promise<void> {
   await storage.withVolume(uid, signal, (run) =>
     attempt(what, async () => {
-      const { record, image, tree } = await observeVolume(storage, uid);
+      const { record, image, tree, loops } = await observeVolume(storage, uid);
       if (record === undefined || image === undefined || tree === undefined) {
         throw new StorageError('not-found', `could not ${what}: it is not mounted`, { reason: 'CommandFailed' });
       }
-      await resize({ run, record, image, tree, imagePath: storage.layout.imagePath(uid) });
+      const imagePath = storage.layout.imagePath(uid);
+      // What would be cut is the file: it has to be the one behind the mount.
+      if (!loops.some(({ path }) => path === tree.loopPath)) {
+        throw new StorageError('foreign', `the image ${imagePath} is not the one that is mounted; put that one back`, {
+          reason: 'ForeignFilesystem',
+        });
+      }
+      // Somebody else may have resized it since the last commit.
+      const filesystemSizeBytes = await committedSize(run, tree.path, imagePath);
+      await resize({ run, record, image, tree: { ...tree, filesystemSizeBytes }, imagePath });
     }),
   );
 }
@@ -193,7 +202,7 @@ async function shrinkFilesystem(
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
-  return { ...result, sizeBytes: await committedSize(work) };
+  return { ...result, sizeBytes: await committedSize(work.run, work.tree.path, work.imagePath) };
 }
 
 /**
@@ -216,12 +225,12 @@ async function extendCapacity({ run, record, imagePath, tree }: Work): Promise<v
  */
 async function settle(storage: Storage, work: Work, record: VolumeRecord): Promise<void> {
   const { run, imagePath, tree } = work;
-  const sizeBytes = await committedSize(work);
+  const sizeBytes = await committedSize(work.run, work.tree.path, work.imagePath);
   let filesystem = sizeBytes;
   if ((await stat(imagePath)).size > sizeBytes) {
     await truncateFile(run, imagePath, sizeBytes);
     await setLoopCapacity(run, tree.loopPath);
-    filesystem = await committedSize(work);
+    filesystem = await committedSize(work.run, work.tree.path, work.imagePath);
   }
   const [file, device] = [(await stat(imagePath)).size, await readLoopCapacity(tree.loopPath)];
   if ([file, device, filesystem].some((size) => size !== sizeBytes)) {
@@ -236,15 +245,5 @@ async function settle(storage: Storage, work: Work, record: VolumeRecord): Promi
     ...settled,
     ...(minimized === undefined ? {} : { minimized: { ...minimized, sizeBytes } }),
     sizeBytes,
-  });
-}
-
-/** Size in bytes of the filesystem, which is on disk with it. Throws `damaged` (ImageTruncated) if the image no longer has a superblock. */
-async function committedSize({ run, imagePath, tree }: Work): Promise<number> {
-  await syncFilesystem(run, tree.path);
-  const superblock = await readSuperblock(imagePath);
-  if (superblock !== undefined) return superblock.totalBytes;
-  throw new StorageError('damaged', `the image ${imagePath} has lost its superblock; put back a copy of it`, {
-    reason: 'ImageTruncated',
   });
 }

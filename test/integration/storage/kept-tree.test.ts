@@ -1,0 +1,57 @@
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadRecord, saveRecord, withNewUUID } from '../../../src/storage/records.ts';
+import { bringDown } from '../../../src/storage/volumes/bring-down.ts';
+import { bringUp } from '../../../src/storage/volumes/bring-up.ts';
+import { sh } from '../recovery/host-view.ts';
+import { mountAt } from '../volumes/kernel.ts';
+import { MiB, openStore, SETTINGS } from './store.ts';
+
+describe('what storage remembers', () => {
+  it('F4 of a tree counts only for the mount of now: after a hand-made detach nothing works on the device of then', async () => {
+    await using store = await openStore();
+    const uid = await store.mounted();
+    const device = () => store.storage.withTree(uid, async (tree) => tree.device);
+    const before = await device();
+    sh('umount', store.layout.volumePath(uid));
+    sh('losetup', '--detach', before);
+    // Somebody else has the device by now, with a btrfs on it: this test, or another on the machine.
+    const foreign = path.join(store.dir, 'foreign.img');
+    writeFileSync(foreign, '');
+    sh('truncate', '--size=256M', foreign);
+    sh('mkfs.btrfs', '--quiet', foreign);
+    spawnSync('losetup', [before, foreign]);
+    await bringUp(store.storage, uid, SETTINGS);
+    const now = await device();
+    expect(now).not.toBe(before);
+    expect(now).toBe(mountAt(store.layout.volumePath(uid))?.source);
+  });
+
+  it.each([
+    ['is saved before mkfs makes it true', 1],
+    ['was renewed more than once since', 3],
+  ])('F5 of a UUID %s does not make its own image a foreign one', async (_, times) => {
+    await using store = await openStore();
+    const { storage, layout } = store;
+    const uid = await store.mounted();
+    await bringDown(storage, uid);
+    // As an agent leaves it that is killed between the record and mkfs, btrfstune or truncate.
+    const { tree: _tree, ...whole } = await store.record(uid);
+    let record = { ...whole, initialized: false };
+    for (let time = 0; time < times; time++) record = withNewUUID(record);
+    await saveRecord(layout, record);
+    await bringUp(storage, uid, SETTINGS);
+    const done = await loadRecord(layout, uid);
+    expect([done?.initialized, done?.formerUUIDs]).toEqual([true, undefined]);
+  });
+
+  it("F5 of no UUID: a btrfs that never was the volume's stays as it is", async () => {
+    await using store = await openStore();
+    const uid = await store.made(256 * MiB);
+    sh('mkfs.btrfs', '--quiet', '--uuid', randomUUID(), store.layout.imagePath(uid));
+    await expect(bringUp(store.storage, uid, SETTINGS)).rejects.toMatchObject({ reason: 'ForeignFilesystem' });
+  });
+});
