@@ -83,7 +83,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   }
 }
 
-/** The kubelet would register these. */
+/** The kubelets would register these, and say that they are ready: admission gives a new Node a taint until one does. */
 async function applyNodes({ kubectl }: ControlPlane, nodeNames: readonly string[]): Promise<void> {
   const items = nodeNames.map((name) => ({
     apiVersion: 'v1',
@@ -92,4 +92,5 @@ async function applyNodes({ kubectl }: ControlPlane, nodeNames: readonly string[
   }));
   const stdin = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
   await kubectl(['apply', '--filename=-'], { stdin });
+  await kubectl(['taint', 'nodes', ...nodeNames, 'node.kubernetes.io/not-ready:NoSchedule-']);
 }
