@@ -8,6 +8,8 @@ import type { Renewal } from './renewal.ts';
 export interface StatusWriter<T extends KubeObject, Status> {
   /** The newer of the object in the cache and the one that our last write returned. */
   freshest(cached: T): T;
+  /** The object as a pass acts on it, with its newest status: what changed in its spec meanwhile was not acted on yet. */
+  actedOn(object: T): T;
   /** The object has this status, as far as it is ours; no request when it has it already. */
   write(object: T, status: Status): Promise<void>;
   /** As {@link write}, but asked of the server in any case: a status that reads the same may be somebody else's. */
@@ -49,6 +51,7 @@ export function createStatusWriter<T extends KubeObject, Status extends Judged>(
   };
   return {
     freshest: own.freshest,
+    actedOn: (object) => Object.assign({}, object, { status: statusIn(own.freshest(object)) }),
     async write(object, status) {
       const known = own.freshest(object);
       if (!isDeepStrictEqual(options.ownedPart(known), plain(sayable(known, status)))) await writeAnew(object, status);
@@ -68,4 +71,8 @@ function withReadyOf<Status extends Judged>(said: Judged['conditions'], status: 
 /** As it comes back from the server: without keys whose value is undefined. */
 function plain(status: object): unknown {
   return JSON.parse(JSON.stringify(status));
+}
+
+function statusIn(object: object): unknown {
+  return 'status' in object ? object.status : undefined;
 }

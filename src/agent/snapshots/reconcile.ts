@@ -224,7 +224,7 @@ class Pass {
 
   async #writeStatus(refusal: Refusal | undefined, transfer: Transfer | undefined): Promise<void> {
     const { writer, snapshots, clock } = this.#options;
-    const snapshot = writer.freshest(this.#snapshot);
+    const snapshot = writer.actedOn(this.#snapshot);
     const key = sourceKey(snapshot);
     const report: Report = {
       snapshot,

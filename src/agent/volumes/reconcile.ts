@@ -226,7 +226,7 @@ class Pass {
   async #report(seen: VolumeObservation | undefined, failure: Refusal | undefined): Promise<Report> {
     const { storage, clock, hostFacts } = this.#options;
     return {
-      volume: this.#options.writer.freshest(this.#volume),
+      volume: this.#options.writer.actedOn(this.#volume),
       wish: this.#wish,
       seen,
       usage: await this.#usage(seen),

@@ -264,6 +264,7 @@ describe('createNodeReconcile', () => {
       cached: () => btrfsNode,
       writer: {
         freshest: (node) => node,
+        actedOn: (node) => node,
         write: async (_, status) => void written.push(status),
         writeAnew: async (_, status) => void written.push(status),
         forget: () => undefined,

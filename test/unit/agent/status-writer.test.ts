@@ -41,6 +41,20 @@ describe('createStatusWriter', () => {
     expect(applyStatus).not.toHaveBeenCalled();
   });
 
+  it('F23 actedOn: the newest status, of the spec and generation that the pass acts on', async () => {
+    const { applyStatus, writer } = startWriter();
+    applyStatus.mockImplementation(async (draft) =>
+      volumeOf({
+        metadata: { resourceVersion: '101', generation: 2 },
+        spec: { label: 'new' },
+        status: draft.status ?? {},
+      }),
+    );
+    await writer.write(cached, status);
+    const { metadata, spec, status: newest } = writer.actedOn(cached);
+    expect([metadata.generation, spec.label, newest.sizeBytes]).toEqual([1, cached.spec.label, 4096]);
+  });
+
   it('F30 says nothing of Ready on what is NodeLost until the Lease is renewed, but all else', async () => {
     const renewal = { isRenewed: false };
     const { applyStatus, writer } = startWriter(renewal);
