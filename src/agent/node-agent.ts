@@ -5,7 +5,7 @@ import { snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import { createEventRecorder } from '../kube/events.ts';
 import { runLeaseRenewal } from '../kube/lease.ts';
-import { keyOf } from '../kube/object.ts';
+import { keyOf, ownerReferenceOf } from '../kube/object.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { AgentMetrics } from '../net/agent-metrics.ts';
@@ -183,7 +183,7 @@ function usageListener(
  * while the server was away waits for nothing else, and of what was called lost there is something to say.
  */
 async function renewLease(
-  { config, transport, log, renewal }: ReconcilerParts,
+  { config, transport, log, caches, renewal }: ReconcilerParts,
   triggers: Triggers,
   signal: AbortSignal,
 ): Promise<void> {
@@ -194,6 +194,10 @@ async function renewLease(
     identity: config.nodeName,
     durationSeconds: config.leaseSeconds,
     renewEveryMs: config.renewSeconds * 1000,
+    owners() {
+      const btrfsNode = caches.btrfsNodes.get(config.nodeName);
+      return btrfsNode === undefined ? [] : [ownerReferenceOf(btrfsNode)];
+    },
     log,
     onChange(failure) {
       renewal.changed(failure);

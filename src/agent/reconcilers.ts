@@ -7,7 +7,7 @@ import { ownedByAgent } from '../api/ownership.ts';
 import { type Snapshot, snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import { createResourceClient } from '../kube/resource-client.ts';
+import { createResourceClient, listPages } from '../kube/resource-client.ts';
 import { namespaceType, nodeType, podType } from '../kube/resource-types.ts';
 import type { Transport } from '../kube/transport.ts';
 import type { AgentMetrics } from '../net/agent-metrics.ts';
@@ -187,6 +187,7 @@ export function startNodeReconciler(parts: ReconcilerParts, onWritten: NodeRecon
     nodeName,
     btrfsNodes,
     nodes: createResourceClient(transport, nodeType),
+    hasNodes: async () => (await listPages(transport, nodeType, {}, 1).next()).value?.items.length !== 0,
     cached: (name) => caches.btrfsNodes.get(name),
     writer,
     clock: systemClock,

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { agentLeaseName } from '../api/group.ts';
 import { createLeaseObserver } from '../kube/lease.ts';
 import { keyOf } from '../kube/object.ts';
 import type { Change } from '../kube/object-store.ts';
@@ -27,9 +28,13 @@ export interface Cluster extends Omit<Reflectors, 'leases'> {
   readonly liveness: Liveness;
   readonly clients: WatchedClients;
   readonly managed: ManagedClients;
+  /** There are Nodes at all. */
+  readonly hasNodes: boolean;
   nodeStateOf(nodeName: string): NodeState;
   /** As {@link nodeStateOf}, by what the server says now. */
   confirmNodeState(nodeName: string, signal: AbortSignal): Promise<NodeState>;
+  /** Of the agents whose Leases are there. */
+  leasedNodeNames(): string[];
   /** Objects whose data is on the node; of `undefined`: those that have no node yet. */
   objectsOn<Name extends PlacedName>(name: Name, nodeName: string | undefined): Watched[Name][];
   /** Resolves when every reflector holds all objects. */
@@ -67,22 +72,36 @@ export function startCluster(options: ClusterOptions): Cluster {
     read: (key, signal) => clients.leases.get(key, { signal }),
   });
   const all = Object.entries(reflectors);
+  const hasNodes = () => nodes.values()[Symbol.iterator]().next().done !== true;
   return {
     ...reflectors,
+    get hasNodes() {
+      return hasNodes();
+    },
     commitments,
     liveness,
     clients,
     managed: createManagedClients(transport),
     nodeStateOf: (name) =>
-      nodeStateOf({ agent: liveness.stateOf(name), node: nodes.get(name), btrfsNode: btrfsNodes.get(name) }),
+      nodeStateOf({
+        agent: liveness.stateOf(name),
+        node: nodes.get(name),
+        hasNodes: hasNodes(),
+        btrfsNode: btrfsNodes.get(name),
+      }),
     async confirmNodeState(name, signal) {
       const [agent, node, btrfsNode] = await Promise.all([
         liveness.confirm(name, signal),
         clients.nodes.get(name, { signal }),
         clients.btrfsNodes.get(name, { signal }),
       ]);
-      return nodeStateOf({ agent, node, btrfsNode });
+      return nodeStateOf({ agent, node, hasNodes: hasNodes(), btrfsNode });
     },
+    leasedNodeNames: () =>
+      [...leases.values()].flatMap(({ metadata, spec }) => {
+        const name = spec?.holderIdentity ?? '';
+        return metadata.name === agentLeaseName(name) ? [name] : [];
+      }),
     objectsOn: <Name extends PlacedName>(name: Name, nodeName: string | undefined) =>
       [...(reflectors[name] as Reflector<Watched[Name]>).values()].filter(({ status }) => status.nodeName === nodeName),
     synced: async (signal) => void (await Promise.all(all.map(([, reflector]) => reflector.synced(signal)))),

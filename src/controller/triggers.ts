@@ -34,6 +34,7 @@ export function createTriggers(cluster: Cluster, reconcilers: Reconcilers): Trig
     changed: createListeners(cluster, reconcilers, wake),
     enqueueAll() {
       for (const { metadata } of cluster.btrfsNodes.values()) nodes.enqueue(metadata.name, { priority: 'low' });
+      for (const name of cluster.leasedNodeNames()) nodes.enqueue(name, { priority: 'low' });
       for (const name of placedNames) {
         for (const object of cluster[name].values()) {
           reconcilers[name].enqueue(keyOf(object), { priority: 'low' });

@@ -20,7 +20,8 @@ export interface LeaseRenewalOptions {
   /** Who renews, e.g. the node's name; becomes `holderIdentity`. */
   readonly identity: string;
   readonly labels?: Readonly<Record<string, string>>;
-  readonly ownerReferences?: readonly OwnerReference[];
+  /** Asked with each renewal: an owner that is gone would take the Lease with it. */
+  readonly owners?: () => readonly OwnerReference[];
   /** How long others take the holder for alive after they saw the last renewal; 40 s if absent. */
   readonly durationSeconds?: number;
   /** 10,000 if absent. */
@@ -65,9 +66,9 @@ export async function runLeaseRenewal(options: LeaseRenewalOptions): Promise<voi
 }
 
 function leaseDraft(options: LeaseRenewalOptions, acquiredAt: Date, renewedAt: Date) {
-  const { namespace, name, identity, labels, ownerReferences, durationSeconds = DEFAULT_DURATION_S } = options;
+  const { namespace, name, identity, labels, owners, durationSeconds = DEFAULT_DURATION_S } = options;
   return {
-    metadata: { namespace, name, labels, ownerReferences },
+    metadata: { namespace, name, labels, ownerReferences: owners?.() ?? [] },
     spec: {
       holderIdentity: identity,
       leaseDurationSeconds: durationSeconds,
@@ -119,6 +120,8 @@ export function createLeaseObserver(options: LeaseObserverOptions = {}): LeaseOb
     observe(key, lease) {
       const record = JSON.stringify(lease?.spec ?? null);
       if (observations.get(key)?.record === record) return;
+      // That an expired Lease is taken away is no sign of life.
+      if (lease === undefined && remainingMs(key) === 0) return;
       const durationMs = (lease?.spec?.leaseDurationSeconds ?? durationSeconds) * 1000;
       observations.set(key, { record, durationMs, sinceMs: clock.monotonicMs() });
     },

@@ -31,6 +31,11 @@ export interface KubeObject {
   readonly metadata: ObjectMeta;
 }
 
+/** By which what belongs to the object goes with it. */
+export function ownerReferenceOf({ apiVersion, kind, metadata: { name, uid } }: KubeObject): OwnerReference {
+  return { apiVersion, kind, name, uid };
+}
+
 /** The key of an object within its kind: `namespace/name`, or `name` if cluster-scoped. */
 export function keyOf(object: { readonly metadata: Pick<ObjectMeta, 'name' | 'namespace'> }): string {
   const { namespace, name } = object.metadata;

@@ -19,6 +19,8 @@ export interface LivenessOptions {
 
 /** Which agents are alive, by their Leases. */
 export interface Liveness {
+  /** The Lease of the agent as the cache has it. */
+  leaseOf(nodeName: string): Lease | undefined;
   stateOf(nodeName: string): AgentState;
   /**
    * As {@link stateOf}, but `silent` only if two looks at the server, a third of the Lease's duration apart, say so: when the
@@ -52,6 +54,10 @@ class LeaseLiveness implements Liveness {
 
   constructor(options: LivenessOptions) {
     this.#options = options;
+  }
+
+  leaseOf(nodeName: string): Lease | undefined {
+    return this.#options.cached(this.#keyOf(nodeName));
   }
 
   stateOf(nodeName: string): AgentState {

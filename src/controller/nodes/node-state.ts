@@ -12,17 +12,20 @@ export interface NodeFacts {
   readonly agent: AgentState;
   /** The Node of the name, if there is one. */
   readonly node: Node | undefined;
+  /** The cluster has Nodes at all: where it has none (one machine with an API server), none can be missing. */
+  readonly hasNodes: boolean;
   readonly btrfsNode: BtrfsNode | undefined;
 }
 
-export function nodeStateOf({ agent, node, btrfsNode }: NodeFacts): NodeState {
-  if (agent !== 'silent') return 'present';
-  if (node !== undefined) return 'lost';
-  return btrfsNode === undefined || isOrphaned(btrfsNode, node) ? 'gone' : 'lost';
+export function nodeStateOf(facts: NodeFacts): NodeState {
+  if (facts.agent !== 'silent') return 'present';
+  if (facts.node !== undefined) return 'lost';
+  return facts.btrfsNode === undefined || isOrphaned(facts.btrfsNode, facts) ? 'gone' : 'lost';
 }
 
-/** The BtrfsNode belongs to a Node that is no more. One without an owner was made where there are no Nodes: only a person can tell. */
-export function isOrphaned(btrfsNode: BtrfsNode, node: Node | undefined): boolean {
-  const owner = btrfsNode.metadata.ownerReferences?.find(({ kind }) => kind === 'Node');
-  return owner !== undefined && owner.uid !== node?.metadata.uid;
+/** The Node of the BtrfsNode is no more. Of one without an owner, where there are no Nodes, only a person can tell. */
+export function isOrphaned({ metadata }: BtrfsNode, { node, hasNodes }: Pick<NodeFacts, 'node' | 'hasNodes'>): boolean {
+  const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'Node');
+  if (owner === undefined) return node === undefined && hasNodes;
+  return owner.uid !== node?.metadata.uid;
 }

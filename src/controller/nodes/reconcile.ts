@@ -2,6 +2,8 @@ import type { BtrfsNode } from '../../api/btrfs-node.ts';
 import { agentManager } from '../../api/group.ts';
 import { isConflict, isNotFound } from '../../kube/errors.ts';
 import type { EventRecorder } from '../../kube/events.ts';
+import { keyOf } from '../../kube/object.ts';
+import type { Lease } from '../../kube/resource-types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
@@ -58,23 +60,38 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
     return 'deleted';
   };
 
+  const removeLease = async (name: string, lease: Lease, signal: AbortSignal) => {
+    if ((await cluster.confirmNodeState(name, signal)) !== 'gone') return undefined;
+    const { uid, resourceVersion } = lease.metadata;
+    await cluster.clients.leases.delete(keyOf(lease), { uid, resourceVersion, signal });
+    return 'Lease deleted';
+  };
+
+  const isKnown = (name: string) =>
+    cluster.btrfsNodes.get(name) !== undefined ||
+    cluster.liveness.leaseOf(name) !== undefined ||
+    placedNames.some((kind) => cluster.objectsOn(kind, name).length > 0);
+
   return async (name: string, signal: AbortSignal): Promise<Outcome> => {
     const btrfsNode = cluster.btrfsNodes.get(name);
     noteState(name);
-    if (btrfsNode === undefined && placedNames.every((kind) => cluster.objectsOn(kind, name).length === 0)) {
+    if (!isKnown(name)) {
       states.delete(name);
       return settled;
     }
     const decision = decideNode({
       agent: cluster.liveness.stateOf(name),
       node: cluster.nodes.get(name),
+      hasNodes: cluster.hasNodes,
       btrfsNode,
+      lease: cluster.liveness.leaseOf(name),
       isToldLost: btrfsNode !== undefined && cluster.liveness.isTold(name, btrfsNode.metadata.uid),
     });
     let step: string | undefined;
     try {
       if (decision.kind === 'mark-lost') step = await markLost(decision.btrfsNode, signal);
       if (decision.kind === 'delete') step = await removeOrphan(decision.btrfsNode, signal);
+      if (decision.kind === 'delete-lease') step = await removeLease(name, decision.lease, signal);
     } catch (error) {
       if (isConflict(error) || isNotFound(error)) return recheck(CONFLICT_MS);
       throw error;

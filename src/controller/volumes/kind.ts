@@ -46,7 +46,7 @@ function offerOf(cluster: Cluster, btrfsNode: BtrfsNode): NodeOffer {
   return {
     name,
     obstacle:
-      node === undefined && hasNodes(cluster)
+      node === undefined && cluster.hasNodes
         ? 'has no Node any more'
         : obstacleOf(btrfsNode, cluster.liveness.stateOf(name) === 'live'),
     reservation: reservationOf(node),
@@ -54,9 +54,4 @@ function offerOf(cluster: Cluster, btrfsNode: BtrfsNode): NodeOffer {
     allocatableBytes: btrfsNode.status.allocatableBytes ?? 0,
     committedBytes: cluster.commitments.bytesOn(name) + (btrfsNode.status.exportedBytes ?? 0),
   };
-}
-
-/** Where there are none at all (one machine with an API server), none can be missing. */
-function hasNodes({ nodes }: Cluster): boolean {
-  return nodes.values()[Symbol.iterator]().next().done !== true;
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentManager, LEADER_LEASE, VOLUME_FINALIZER } from '../../../src/api/group.ts';
+import { agentLeaseName, agentManager, LEADER_LEASE, VOLUME_FINALIZER } from '../../../src/api/group.ts';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import type { EquippedControlPlane } from '../../cluster/equipped-control-plane.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
@@ -28,6 +28,7 @@ beforeAll(async () => {
 afterAll(() => cluster[Symbol.asyncDispose]());
 afterEach(() => cluster.empty());
 
+const leaseKey = `default/${agentLeaseName('node-a')}`;
 const ready = () => condition('Ready', 'True', { reason: 'Ready', observedGeneration: 1 });
 const isLost = (volume: LoopbackVolume) => readyOf(volume)?.reason === 'NodeLost';
 
@@ -165,6 +166,31 @@ describe('LoopbackVolume and BtrfsNode: a lost node', () => {
     await waitFor(async () => (await cluster.btrfsNodes.get('node-a')) === undefined, {
       what: 'end of BtrfsNode node-a',
     });
+  });
+
+  it('F32 goes likewise when the BtrfsNode has no owner, and BtrfsNode and Lease go, where there are other Nodes', async () => {
+    await using _controller = startController(cluster);
+    await cluster.createNode('node-other');
+    await cluster.createNode('node-a');
+    await using agent = await startFakeAgent(cluster, 'node-a');
+    await readyVolume('vol');
+    // The agent outlives its Node, as pods of a DaemonSet do.
+    await cluster.nodes.delete('node-a');
+    await cluster.volumes.delete('default/vol');
+    await agent.stop();
+    await cluster.volumeGone('vol');
+    await waitFor(async () => (await cluster.btrfsNodes.list()).length === 0, { what: 'end of BtrfsNode node-a' });
+    await waitFor(async () => (await cluster.leases.get(leaseKey)) === undefined, { what: 'end of its Lease' });
+  });
+
+  it('F32 a Lease that a node left behind goes also when nothing else of the node is there any more', async () => {
+    await cluster.createNode('node-other');
+    await using agent = await startFakeAgent(cluster, 'node-a');
+    await agent.stop();
+    await cluster.btrfsNodes.delete('node-a');
+    await using _controller = startController(cluster);
+    await waitFor(async () => (await cluster.leases.get(leaseKey)) === undefined, { what: 'end of the Lease' });
+    expect(await cluster.leases.get(`default/${LEADER_LEASE}`)).toBeDefined();
   });
 
   it('a BtrfsNode without an owner stays, and so does a volume that is being deleted', async () => {

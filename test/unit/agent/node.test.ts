@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { allocatableBytes, type CapacitySettings, pressureOf } from '../../../src/agent/node/capacity.ts';
 import { isKernelSupported, parseKernelRelease } from '../../../src/agent/node/kernel.ts';
+import { createNodeReconcile, type NodeReconcilerOptions } from '../../../src/agent/node/reconcile.ts';
 import { type NodeReport, nodeStatusOf } from '../../../src/agent/node/status.ts';
 import { findCondition } from '../../../src/api/conditions.ts';
 import { btrfsNodeConditionTypes, btrfsNodeReasons } from '../../../src/api/reasons.ts';
-import { btrfsNodeOf } from '../../builders/objects.ts';
+import type { ObjectMeta } from '../../../src/kube/object.ts';
+import type { Node } from '../../../src/kube/resource-types.ts';
+import { btrfsNodeOf, nodeOf } from '../../builders/objects.ts';
 import { GIB, MIB } from '../../builders/wishes.ts';
 
 describe('kernel releases', () => {
@@ -33,6 +36,41 @@ describe('kernel releases', () => {
     ['5.10.0', true],
     ['6.0', true],
   ])('B3 isKernelSupported: %s is %s', (release, supported) => expect(isKernelSupported(release)).toBe(supported));
+});
+
+describe('createNodeReconcile', () => {
+  function start(known: { node: Node | undefined; hasNodes: boolean }) {
+    const created: unknown[] = [];
+    const reconcile = createNodeReconcile({
+      nodeName: 'node-a',
+      btrfsNodes: {
+        get: async () => undefined,
+        create: async (draft: { metadata: Partial<ObjectMeta> }) => {
+          created.push(draft.metadata.ownerReferences?.map(({ uid }) => uid));
+          throw new Error('enough seen');
+        },
+      } as unknown as NodeReconcilerOptions['btrfsNodes'],
+      nodes: { get: async () => known.node } as unknown as NodeReconcilerOptions['nodes'],
+      hasNodes: async () => known.hasNodes,
+      cached: () => undefined,
+    } as unknown as NodeReconcilerOptions);
+    return { created, reconcile };
+  }
+
+  it('F32 makes no BtrfsNode while its Node is gone, and looks again soon', async () => {
+    const { created, reconcile } = start({ node: undefined, hasNodes: true });
+    expect(await reconcile()).toMatchObject({ afterMs: 10_000 });
+    expect(created).toEqual([]);
+  });
+
+  it.each([
+    ['that its Node owns', { node: nodeOf(), hasNodes: true }, ['uid-node']],
+    ['that nobody owns where there are no Nodes', { node: undefined, hasNodes: false }, []],
+  ])('F32 makes one %s', async (_, known, owners) => {
+    const { created, reconcile } = start(known);
+    await expect(reconcile()).rejects.toThrow('enough seen');
+    expect(created).toEqual([owners]);
+  });
 });
 
 const capacity: CapacitySettings = {

@@ -13,6 +13,15 @@ import { ManualClock } from '../../fakes/manual-clock.ts';
 const owned = btrfsNodeOf({}, ownedBy('uid-node'));
 const unowned = btrfsNodeOf();
 
+function leaseOf(renewedAt: number): Lease {
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { namespace: 'op', name: agentLeaseName('node-a'), uid: 'u', resourceVersion: String(renewedAt) },
+    spec: { leaseDurationSeconds: 20, renewTime: `2026-01-01T00:00:${renewedAt}.000000Z` },
+  };
+}
+
 describe('nodeStateOf', () => {
   it.each([
     ['agent live', { agent: 'live', node: nodeOf(), btrfsNode: owned }, 'present'],
@@ -25,7 +34,16 @@ describe('nodeStateOf', () => {
     ['agent silent, Node made anew', { agent: 'silent', node: nodeOf('uid-new'), btrfsNode: owned }, 'lost'],
     ['agent silent, BtrfsNode gone, Node there', { agent: 'silent', node: nodeOf(), btrfsNode: undefined }, 'lost'],
   ] as const)('%s', (_, facts, state) => {
-    expect(nodeStateOf(facts)).toBe(state);
+    expect(nodeStateOf({ ...facts, hasNodes: facts.node !== undefined })).toBe(state);
+  });
+
+  it.each([
+    ['agent silent, without an owner, Node gone', { agent: 'silent', node: undefined, btrfsNode: unowned }, 'gone'],
+    ['agent live', { agent: 'live', node: undefined, btrfsNode: unowned }, 'present'],
+    ['agent without a Lease for a moment', { agent: 'unsure', node: undefined, btrfsNode: unowned }, 'present'],
+    ['Node there', { agent: 'silent', node: nodeOf(), btrfsNode: unowned }, 'lost'],
+  ] as const)('F32 where the cluster has Nodes: %s', (_, facts, state) => {
+    expect(nodeStateOf({ ...facts, hasNodes: true })).toBe(state);
   });
 });
 
@@ -43,11 +61,27 @@ describe('decideNode', () => {
     ['agent silent, being deleted', { agent: 'silent', node: undefined, btrfsNode: deleting }, 'none'],
     ['no BtrfsNode', { agent: 'silent', node: undefined, btrfsNode: undefined }, 'none'],
   ] as const)('%s', (_, facts, kind) => {
-    expect(decideNode({ ...facts, isToldLost: false }).kind).toBe(kind);
+    const hasNodes = facts.node !== undefined;
+    expect(decideNode({ ...facts, hasNodes, lease: undefined, isToldLost: false }).kind).toBe(kind);
+  });
+
+  const lease = leaseOf(10);
+  it.each([
+    ['Node gone, BtrfsNode without an owner', { node: undefined, btrfsNode: unowned }, 'delete'],
+    ['Node gone, BtrfsNode too', { node: undefined, btrfsNode: undefined }, 'delete-lease'],
+    ['Node there, BtrfsNode gone', { node: nodeOf(), btrfsNode: undefined }, 'none'],
+  ] as const)('F32 agent silent, %s', (_, facts, kind) => {
+    const decision = decideNode({ agent: 'silent', hasNodes: true, lease, isToldLost: true, ...facts });
+    expect(decision.kind).toBe(kind);
+  });
+
+  it('F32 the Lease of an agent that lives stays, its Node gone or not', () => {
+    const facts = { node: undefined, btrfsNode: undefined, hasNodes: true, lease, isToldLost: false };
+    for (const agent of ['live', 'unsure'] as const) expect(decideNode({ ...facts, agent }).kind).toBe('none');
   });
 
   it('F30 a BtrfsNode that was told so is not told again, whatever its agent wrote over that', () => {
-    const facts = { agent: 'silent', node: nodeOf(), btrfsNode: owned } as const;
+    const facts = { agent: 'silent', node: nodeOf(), hasNodes: true, btrfsNode: owned, lease: undefined } as const;
     expect(decideNode({ ...facts, isToldLost: true }).kind).toBe('none');
   });
 });
@@ -69,11 +103,17 @@ describe('createLiveness', () => {
     return { clock, leases, liveness };
   }
 
-  const renewed = (at: number): Lease => ({
-    apiVersion: 'coordination.k8s.io/v1',
-    kind: 'Lease',
-    metadata: { namespace: 'op', name: agentLeaseName('node-a'), uid: 'u', resourceVersion: String(at) },
-    spec: { leaseDurationSeconds: 20, renewTime: `2026-01-01T00:00:${at}.000000Z` },
+  const renewed = leaseOf;
+
+  it('F32 that the Lease of a silent agent is taken away is no sign of life; a new one is', async () => {
+    const { clock, leases, liveness } = start();
+    leases.cached = renewed(10);
+    liveness.stateOf('node-a');
+    await clock.advance(20_000);
+    leases.cached = undefined;
+    expect(liveness.stateOf('node-a')).toBe('silent');
+    leases.cached = renewed(40);
+    expect(liveness.stateOf('node-a')).toBe('live');
   });
 
   it('takes an agent for live until its Lease has not changed for its duration', async () => {
