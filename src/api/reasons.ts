@@ -167,7 +167,10 @@ export const loopbackVolumeReasons = {
     'Restore the image, or delete the object.',
   ),
   ImageTruncated: term('The image is smaller than the file system in it.', 'Restore the image from a backup.'),
-  RecordDamaged: term('The record of the volume cannot be read.', 'Restore the record from a backup.'),
+  RecordDamaged: term(
+    'The record of the volume cannot be read: it is torn, or a later version of the agent wrote it. A mounted volume stays mounted and usable.',
+    'As the message says: put back a copy of the record, or delete the object with deletionPolicy Retain and adopt its image.',
+  ),
   DuplicateFilesystem: term(
     'Another file system with the same UUID is attached on the node; mounting both would lose data.',
     'Detach the copy, or give it a UUID of its own (btrfstune -m).',

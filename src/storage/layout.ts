@@ -140,6 +140,10 @@ export function uidOfFile(name: string): string | undefined {
   return uid !== undefined && UID.test(uid) ? uid : undefined;
 }
 
+export function isUid(text: string): boolean {
+  return UID.test(text);
+}
+
 /** A uid of the API server is a UUID (RFC 9562); anything else could be a path in disguise. */
 function checkUid(uid: string): string {
   if (!UID.test(uid)) throw new TypeError(`not a uid: ${JSON.stringify(uid)}`);

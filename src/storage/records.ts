@@ -64,25 +64,61 @@ export function withoutFormerUUIDs({ formerUUIDs: _, ...record }: VolumeRecord):
   return record;
 }
 
+/** A record is there that can't be read: it is torn, or of a later version. */
+export interface RecordDamage {
+  readonly error: StorageError;
+  /** What it says of this volume all the same, field by field; one of a later version says nearly all. */
+  readonly fields: Partial<VolumeRecord>;
+}
+
 /** The record of a volume, or undefined if there is none. Throws `damaged` when it can't be read as one, or is another volume's. */
 export async function loadRecord(layout: Layout, uid: string): Promise<VolumeRecord | undefined> {
+  const { record, damage } = await tryRecord(layout, uid);
+  if (damage !== undefined) throw damage.error;
+  return record;
+}
+
+/** {@link loadRecord} for whoever can do without: what is wrong with the record, and what is left of it. */
+export async function tryRecord(
+  layout: Layout,
+  uid: string,
+): Promise<{ readonly record?: VolumeRecord; readonly damage?: RecordDamage }> {
   const path = layout.recordPath(uid);
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'ENOENT')) return {};
     throw error;
   }
   try {
-    return volumeRecordSchema.extend({ uid: z.literal(uid) }).parse(JSON.parse(text));
+    return { record: volumeRecordSchema.extend({ uid: z.literal(uid) }).parse(JSON.parse(text)) };
   } catch (cause) {
-    throw new StorageError(
-      'damaged',
-      `the record ${path} can't be read; put back a copy of it, or delete the object with deletionPolicy Retain and adopt the image`,
-      { cause, reason: 'RecordDamaged' },
-    );
+    const fields = fieldsOf(text, uid);
+    return { damage: { fields, error: damaged(path, uid, fields, cause) } };
   }
+}
+
+function fieldsOf(text: string, uid: string): Partial<VolumeRecord> {
+  let found: Record<string, unknown>;
+  try {
+    found = z.looseObject({ uid: z.literal(uid), kind: z.literal('LoopbackVolume') }).parse(JSON.parse(text));
+  } catch {
+    return {};
+  }
+  const readable = Object.entries(volumeRecordSchema.shape).flatMap(([name, schema]) => {
+    const { data } = schema.safeParse(found[name]);
+    return data === undefined ? [] : [[name, data]];
+  });
+  return Object.fromEntries(readable) as Partial<VolumeRecord>;
+}
+
+function damaged(path: string, uid: string, { namespace, name }: Partial<VolumeRecord>, cause: unknown): StorageError {
+  const isNamed = namespace !== undefined && name !== undefined;
+  const identity = { kind: 'LoopbackVolume', uid, namespace: '<namespace>', name: '<name>' };
+  const naming = isNamed ? '' : `write ${JSON.stringify(identity)} into it, `;
+  const message = `the record ${path} can't be read; put back a copy of it, or use the version that wrote it. Else ${naming}delete the object with deletionPolicy Retain, and make it anew with source.adopt.uid: ${uid}`;
+  return new StorageError('damaged', message, { cause, reason: 'RecordDamaged' });
 }
 
 /** The record is whole and on disk, or the old one still is. */

@@ -1,22 +1,26 @@
 import { basename } from 'node:path';
 import { liveDevices } from '../host/btrfs-sysfs.ts';
 import { type Mount, mountAt, optionValue, readMounts } from '../host/mountinfo.ts';
+import { readSuperblock } from '../host/superblock.ts';
 import { StorageError } from './errors.ts';
-import type { Layout } from './layout.ts';
-import { loadRecord, type VolumeRecord } from './records.ts';
+import { type Layout, TREE_NAME } from './layout.ts';
+import { isErrno, tryRecord, type VolumeRecord } from './records.ts';
 
 /**
  * The mount of the operator's tree of a volume, proven to be it and writable (rule 3). No command and no look into the
  * filesystem. Throws `not-ready` otherwise.
  */
 export async function proveTreeMount(layout: Layout, uid: string): Promise<Mount> {
-  const [record, mounts] = await Promise.all([loadRecord(layout, uid), readMounts()]);
+  const [{ record, damage }, mounts] = await Promise.all([tryRecord(layout, uid), readMounts()]);
+  const known = record ?? damage?.fields;
   const mount = mountAt(mounts, layout.volumePath(uid));
-  if (record === undefined || mount === undefined) throw notReady('the volume is not mounted');
-  if (!record.initialized) throw notReady('the volume is being filled from its source');
-  if (!isTreeMount(mount, record, await liveDevices(record.filesystemUUID))) {
-    throw notReady('what is mounted in the place of the volume is not the volume');
-  }
+  if (known === undefined || mount === undefined) throw notReady('the volume is not mounted');
+  if (known.initialized === false) throw notReady('the volume is being filled from its source');
+  const isProven =
+    record === undefined
+      ? isTreeOfImage(mount, await liveDevicesOfImage(layout.imagePath(uid)))
+      : isTreeMount(mount, record, await liveDevices(record.filesystemUUID));
+  if (!isProven) throw notReady('what is mounted in the place of the volume is not the volume');
   if (isReadOnly(mount)) throw notReady('the volume is read-only after an error');
   return mount;
 }
@@ -38,6 +42,19 @@ export function isTreeMount(
     optionValue(mount.superOptions, 'subvolid') === String(record.tree.id) &&
     live?.includes(basename(mount.source)) === true
   );
+}
+
+/** {@link isTreeMount} without a record: the operator's tree, of the filesystem in the image of the volume. */
+export function isTreeOfImage(mount: Mount, live: readonly string[] | undefined): boolean {
+  return mount.fsType === 'btrfs' && mount.root === `/${TREE_NAME}` && live?.includes(basename(mount.source)) === true;
+}
+
+async function liveDevicesOfImage(imagePath: string): Promise<readonly string[] | undefined> {
+  const superblock = await readSuperblock(imagePath).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  return superblock === undefined ? undefined : await liveDevices(superblock.filesystemUUID);
 }
 
 /** True also when btrfs itself stopped writing after an error: then the superblock is `ro` and the mount still `rw`. */

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import type { Storage } from './context.ts';
 import { homePath, ownerAt, type TreeKind, treeLayout } from './layout.ts';
-import { loadRecord } from './records.ts';
 import { RECORD_NAME, type Tree } from './tree.ts';
-import type { OrphanData } from './volumes/orphans.ts';
+import { type OrphanData, recordedNames } from './volumes/orphans.ts';
 
 /** Of all records alike; the rest is the kind's own. */
 const identitySchema = z.object({ kind: z.string(), namespace: z.string(), name: z.string() });
@@ -30,7 +29,7 @@ export async function findTreeOrphans(
   volumeUid: string,
   known: () => ReadonlySet<string>,
 ): Promise<readonly OrphanData[]> {
-  const { name: volume } = (await loadRecord(storage.layout, volumeUid)) ?? {};
+  const { name: volume } = await recordedNames(storage.layout, volumeUid);
   return await storage.withTree(volumeUid, async (tree) => {
     const before = known();
     const paths = [...(await tree.list()).keys()];

@@ -3,9 +3,8 @@ import type { Orphan } from '../../api/btrfs-node.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { loadRecord } from '../../storage/records.ts';
 import { findTreeOrphans } from '../../storage/tree-orphans.ts';
-import { findOrphans, type OrphanData, recordedUids } from '../../storage/volumes/orphans.ts';
+import { findOrphans, type OrphanData, recordedNames, recordedUids } from '../../storage/volumes/orphans.ts';
 import type { Caches } from '../caches.ts';
 
 /** Whoever changes what is in a volume says so; this is for what is changed by hand. */
@@ -44,7 +43,7 @@ class BackgroundWatch implements OrphanWatch {
   readonly #options: OrphanWatchOptions;
   readonly #inVolumes = new Map<string, readonly OrphanData[]>();
   /** Namespace and name of volumes, and whether they could be looked into. */
-  readonly #volumes = new Map<string, { readonly key: string; readonly isSeen: boolean }>();
+  readonly #volumes = new Map<string, { readonly key: string | undefined; readonly isSeen: boolean }>();
   /** Volumes that are being looked into, and whether that has to be done once more. */
   readonly #looking = new Map<string, { isDue: boolean; readonly ended: Promise<void> }>();
   /** Looks that begin soon: those that come together are one. */
@@ -138,8 +137,8 @@ class BackgroundWatch implements OrphanWatch {
 
   async #lookOnce(volumeUid: string): Promise<void> {
     const { storage, log } = this.#options;
-    const { namespace, name } = (await loadRecord(storage.layout, volumeUid).catch(() => undefined)) ?? {};
-    const key = `${namespace}/${name}`;
+    const { namespace, name } = await recordedNames(storage.layout, volumeUid);
+    const key = name === undefined ? this.#volumes.get(volumeUid)?.key : `${namespace}/${name}`;
     try {
       this.#inVolumes.set(volumeUid, await findTreeOrphans(storage, volumeUid, () => this.#known()));
       this.#volumes.set(volumeUid, { key, isSeen: true });

@@ -4,11 +4,20 @@ import type { Run } from '../../host/command.ts';
 import { refuseStranger } from '../adoption.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { isErrno, loadRecord, removeRecord, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
+import {
+  isErrno,
+  loadRecord,
+  removeRecord,
+  saveRecord,
+  syncDirectory,
+  tryRecord,
+  type VolumeRecord,
+} from '../records.ts';
 import { takeDown } from './bring-down.ts';
 import type { VolumeIdentity } from './create.ts';
-import { observePlace } from './observe.ts';
+import { observePlace, observeRemains } from './observe.ts';
 import { recordedUids } from './orphans.ts';
+import { isNamed, rebuildRecord } from './rebuild-record.ts';
 
 /**
  * Image, exports and record that were made for `orphanUid` are this volume's, with all that is in the image. The record of this
@@ -59,20 +68,22 @@ interface Beginning {
 
 async function begin(storage: Storage, run: Run, { identity, orphanUid, signal }: Beginning): Promise<VolumeRecord> {
   const { layout } = storage;
-  const half = await loadRecord(layout, orphanUid);
+  const { record: half } = await tryRecord(layout, orphanUid);
   if (half?.adopting !== undefined) {
     // Whoever was about to have it is gone himself. A stranger moves nothing, least of all what another object may have again.
     refuseStranger(half, { kind: 'LoopbackVolume', ...identity });
     await storage.withVolume(half.adopting, signal, (fenced) => finish(storage, fenced, half));
   }
-  const { record, image } = await observePlace(storage, orphanUid);
+  const { record, damage, image } = await observeRemains(storage, orphanUid);
+  if (damage !== undefined && !isNamed(damage.fields)) throw damage.error;
+  const owner = record ?? (damage && isNamed(damage.fields) ? damage.fields : undefined);
   if (image === undefined) await refuseMoved(storage, identity, orphanUid);
-  if (record === undefined && image === undefined) {
+  if (owner === undefined && image === undefined) {
     const message = `there is nothing on this node for ${orphanUid}; see status.orphans of the BtrfsNodes, and make the volume anew with the right uid`;
     throw new StorageError('refused', message, { reason: 'OrphanNotFound' });
   }
-  refuseStranger(record, { kind: 'LoopbackVolume', ...identity });
-  if (!record.initialized) {
+  refuseStranger(owner, { kind: 'LoopbackVolume', ...identity });
+  if (owner.initialized === false) {
     const message = `${orphanUid} was never finished, so nothing was ever in it; make the volume without source.adopt`;
     throw new StorageError('refused', message, { reason: 'AdoptionRefused' });
   }
@@ -81,7 +92,8 @@ async function begin(storage: Storage, run: Run, { identity, orphanUid, signal }
     throw new StorageError('refused', message, { reason: 'BackingFileMissing' });
   }
   await takeDown(storage, run, orphanUid);
-  const own = { ...record, uid: identity.uid, adopting: orphanUid };
+  const whole = record ?? (await rebuildRecord(storage, run, orphanUid, owner));
+  const own = { ...whole, uid: identity.uid, adopting: orphanUid };
   await saveRecord(layout, own);
   return own;
 }
@@ -102,7 +114,7 @@ async function refuseMoved(storage: Storage, { namespace, name }: VolumeIdentity
 async function finish(storage: Storage, run: Run, { adopting, ...record }: VolumeRecord): Promise<void> {
   if (adopting === undefined) return;
   const { layout } = storage;
-  const from = await observePlace(storage, adopting);
+  const from = await observeRemains(storage, adopting);
   if (from.image !== undefined) {
     const { image } = await observePlace(storage, record.uid);
     if (image !== undefined) throw conflict(layout.imagePath(record.uid));

@@ -1,4 +1,4 @@
-import { rmdir, stat } from 'node:fs/promises';
+import { readdir, rmdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import { CommandError, type Run } from '../../host/command.ts';
@@ -10,9 +10,9 @@ import { readDeviceSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { RECEIVING_PREFIX } from '../layout.ts';
-import { isErrno, type VolumeRecord } from '../records.ts';
+import { isErrno } from '../records.ts';
 import { removeReceiving } from '../snapshots/receiving-mount.ts';
-import { majorMinor, observePlace, type VolumePlace } from './observe.ts';
+import { majorMinor, observeRemains, type VolumeRemains } from './observe.ts';
 import { removeTop } from './top-mount.ts';
 
 /**
@@ -26,47 +26,72 @@ export async function bringDown(storage: Storage, uid: string, signal?: AbortSig
 }
 
 /** {@link bringDown} for a caller that has the volume's lock; returns what there was before. */
-export async function takeDown(storage: Storage, run: Run, uid: string): Promise<VolumePlace> {
+export async function takeDown(storage: Storage, run: Run, uid: string): Promise<VolumeRemains> {
   return await storage.withoutTree(uid, () => takeDownUnused(storage, run, uid));
 }
 
-async function takeDownUnused(storage: Storage, run: Run, uid: string): Promise<VolumePlace> {
-  const before = await withoutReceiving(storage, await observePlace(storage, uid));
-  const { mount, loops, record } = before;
+async function takeDownUnused(storage: Storage, run: Run, uid: string): Promise<VolumeRemains> {
+  const before = await withoutReceiving(storage, await observeRemains(storage, uid));
+  const { mount, loops, filesystemUUID } = before;
+  refuseUnknownMount(before);
   refuseUsers(before);
   const ownLoop = await ownLoopOf(storage, before);
   if (mount !== undefined) await unmountTree(run, mount.mountPoint);
   await removeTop(storage, run, uid);
   // NOTE: rmdir of a mount point ends its mounts in other namespaces, in use or not: this has to come before it.
-  if (record !== undefined) {
+  if (filesystemUUID !== undefined) {
     const all = [...loops, ...(await loopsOfLostImage(storage, before))];
-    await proveUnused(record, [...all.map((loop) => loop.path), mount?.source]);
+    await proveUnused(filesystemUUID, [...all.map((loop) => loop.path), mount?.source]);
   }
   if (ownLoop !== undefined) await detachAndProve(storage, run, uid, ownLoop);
-  refuseOtherLoops(loops, ownLoop?.path);
+  // First: as long as it is there the next run takes a device that is left for the volume's own.
   await removeMountPoint(storage, run, uid);
+  refuseOtherLoops(loops, ownLoop?.path);
   return before;
 }
 
-/** The loop device that goes with the volume: of its mount, or the only one of its image. */
-async function ownLoopOf(storage: Storage, { mount, loops }: VolumePlace): Promise<LoopDevice | undefined> {
-  if (mount === undefined) return loops.length === 1 ? loops[0] : undefined;
+/**
+ * The loop device that the operator made for the volume: that of its mount, or the only one of the image while a mount point says
+ * that the operator has brought the volume up and not down again ({@link attachOnce}). Any other is somebody else's.
+ */
+async function ownLoopOf(storage: Storage, place: VolumeRemains): Promise<LoopDevice | undefined> {
+  const { uid, mount, loops, record, damage } = place;
+  if (mount === undefined) {
+    if (loops.length !== 1 || (record === undefined && damage === undefined)) return undefined;
+    return (await hasMountPoint(storage, uid)) ? loops[0] : undefined;
+  }
   const isMounted = ({ path }: LoopDevice) => path === mount.source;
   return loops.find(isMounted) ?? (await storage.loopDevices()).find(isMounted);
 }
 
+/** The names alone: what is mounted there may hang. */
+async function hasMountPoint({ layout }: Storage, uid: string): Promise<boolean> {
+  return (await readdir(layout.volumesPath)).includes(uid);
+}
+
 /** Nobody is in the tree: what is mounted for receiving was left by a process that died. */
-async function withoutReceiving(storage: Storage, place: VolumePlace): Promise<VolumePlace> {
+async function withoutReceiving(storage: Storage, place: VolumeRemains): Promise<VolumeRemains> {
   await removeReceiving(storage, storage.layout.receivingPath(place.uid));
   const prefix = join(storage.layout.volumesPath, RECEIVING_PREFIX);
   // By its filesystem: the tree itself may be unmounted already.
   const isIts = ({ source }: Mount) => place.liveDevices?.includes(basename(source)) === true;
   const left = (await readMounts()).filter((mount) => mount.mountPoint.startsWith(prefix) && isIts(mount));
   for (const { mountPoint } of left) await removeReceiving(storage, mountPoint);
-  return left.length === 0 ? place : await observePlace(storage, place.uid);
+  return left.length === 0 ? place : await observeRemains(storage, place.uid);
 }
 
-function refuseUsers({ otherMountPoints }: VolumePlace): void {
+/** Of what is mounted from the image, or in the place of the volume, nothing tells that it is the volume. */
+function refuseUnknownMount({ strayMount, loops, damage, record }: VolumeRemains): void {
+  if (strayMount === undefined || record !== undefined) return;
+  if (damage === undefined && !loops.some(({ path }) => path === strayMount.source)) return;
+  throw new StorageError(
+    'in-use',
+    `${strayMount.source} is mounted at ${strayMount.mountPoint}, and no record tells what it is; unmount and detach it by hand first`,
+    { reason: 'StillInUse' },
+  );
+}
+
+function refuseUsers({ otherMountPoints }: VolumeRemains): void {
   if (otherMountPoints.length === 0) return;
   throw new StorageError(
     'in-use',
@@ -98,7 +123,7 @@ async function unmountTree(run: Run, path: string): Promise<void> {
 }
 
 /** A filesystem that lives on without a mount of ours is held by another mount namespace, e.g. a pod's. */
-async function proveUnused({ filesystemUUID }: VolumeRecord, ownPaths: readonly (string | undefined)[]): Promise<void> {
+async function proveUnused(filesystemUUID: string, ownPaths: readonly (string | undefined)[]): Promise<void> {
   const live = (await liveDevices(filesystemUUID)) ?? [];
   if (!live.some((name) => ownPaths.includes(`/dev/${name}`))) return;
   throw new StorageError(
@@ -114,7 +139,7 @@ function refuseOtherLoops(loops: readonly LoopDevice[], ownLoopPath: string | un
   if (others.length === 0) return;
   throw new StorageError(
     'in-use',
-    `the image is also attached to ${others.join(', ')}, not by the operator; detach it`,
+    `the image is attached to ${others.join(', ')}, not by the operator; detach it with losetup --detach`,
     {
       reason: 'StillInUse',
     },
@@ -147,7 +172,7 @@ function isSameImage(one: LoopDevice, other: LoopDevice): boolean {
  * No loop device holds what is left of an image whose file was deleted: only for a volume that is deleted too, as it may be
  * the last copy of the data. The caller has taken the volume down; throws `in-use` as that does.
  */
-export async function detachDeletedImage(storage: Storage, run: Run, place: VolumePlace): Promise<void> {
+export async function detachDeletedImage(storage: Storage, run: Run, place: VolumeRemains): Promise<void> {
   const deleted: LoopDevice[] = [];
   for (const loop of await loopsOfLostImage(storage, place)) {
     if (await isBackingFileDeleted(loop.path)) deleted.push(loop);
@@ -163,14 +188,15 @@ export async function detachDeletedImage(storage: Storage, run: Run, place: Volu
  */
 async function loopsOfLostImage(
   { run, layout, loopDevices }: Storage,
-  { record, image }: VolumePlace,
+  { record, damage, image }: VolumeRemains,
 ): Promise<readonly LoopDevice[]> {
-  if (record === undefined || image?.inode === record.imageInode) return [];
+  const { imageInode, filesystemUUID } = record ?? damage?.fields ?? {};
+  if (imageInode === undefined || filesystemUUID === undefined || image?.inode === imageInode) return [];
   const device = majorMinor((await stat(layout.imagesPath)).dev);
   const found: LoopDevice[] = [];
   for (const loop of await loopDevices()) {
-    if (loop.backingDevice !== device || loop.backingInode !== record.imageInode) continue;
-    if ((await readDeviceSuperblock(run, loop.path))?.filesystemUUID === record.filesystemUUID) found.push(loop);
+    if (loop.backingDevice !== device || loop.backingInode !== imageInode) continue;
+    if ((await readDeviceSuperblock(run, loop.path))?.filesystemUUID === filesystemUUID) found.push(loop);
   }
   return found;
 }

@@ -1,14 +1,12 @@
-import { mkdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
-import { CommandError, type Run } from '../../host/command.ts';
-import { setImmutable } from '../../host/coreutils.ts';
+import type { Run } from '../../host/command.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { isErrno, type VolumeRecord } from '../records.ts';
+import type { VolumeRecord } from '../records.ts';
 import { isTreeMount } from '../tree-mount.ts';
-import { attachOnce, holdDevice } from './attach.ts';
+import { attachOnce, ensureMountPoint, holdDevice } from './attach.ts';
 import { takeDown } from './bring-down.ts';
 import { format, type VolumeSettings } from './format.ts';
 import { proveImage, proveSingleDevice, proveUnformatted } from './identify.ts';
@@ -53,9 +51,10 @@ async function ensureUp(storage: Storage, run: Run, before: VolumePlace, setting
   else await proveUnformatted(storage, run, record, image);
   proveSingleDevice(record, before.loops, before.liveDevices);
 
-  const loopPath = before.loops[0]?.path ?? (await attachOnce(storage, run, record.uid, image.inode));
+  const [left] = before.loops;
+  if (left !== undefined) await ensureMountPoint(run, storage.layout.volumePath(record.uid));
+  const loopPath = left?.path ?? (await attachOnce(storage, run, record.uid, image.inode));
   await using _device = await holdDevice(storage, loopPath, record.uid);
-  await ensureMountPoint(run, storage.layout.volumePath(record.uid));
   const ready = isFormatted ? record : await format(storage, run, record, loopPath, settings);
   await mountTree(storage, run, ready, loopPath, settings);
   await removeTop(storage, run, record.uid);
@@ -68,23 +67,6 @@ function refuseStrayMount({ strayMount }: VolumePlace): void {
     `${strayMount.fsType} from ${strayMount.source} is mounted at ${strayMount.mountPoint} where the volume belongs; unmount it`,
     { reason: 'ForeignMount' },
   );
-}
-
-/** The directory is there and, as long as nothing is mounted on it, takes no files: those would land on the node's disk. */
-async function ensureMountPoint(run: Run, path: string): Promise<void> {
-  try {
-    await mkdir(path, { mode: 0o700 });
-  } catch (error) {
-    if (!isErrno(error, 'EEXIST')) throw error;
-  }
-  await bestEffort(setImmutable(run, path, 'on'));
-}
-
-/** Some filesystems (tmpfs before 6.6) have no immutable flag; the mount is proven before every write all the same. */
-async function bestEffort(work: Promise<void>): Promise<void> {
-  await work.catch((error: unknown) => {
-    if (!(error instanceof CommandError) || error.failure.timedOut || error.failure.aborted) throw error;
-  });
 }
 
 async function mountTree(

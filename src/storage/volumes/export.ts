@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
@@ -13,7 +13,7 @@ import { showSubvolume } from '../../host/subvolume.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { FOREIGN_OPTIONS } from '../foreign-mount.ts';
-import { DATA_NAME } from '../layout.ts';
+import { DATA_NAME, isUid } from '../layout.ts';
 import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
 import { copyImage } from './copy-image.ts';
 import { proveImage } from './identify.ts';
@@ -158,9 +158,19 @@ export async function removeExport(storage: Storage, uid: string, signal?: Abort
 
 /** {@link removeExport} for a caller that has the volume's lock and takes care of the record. */
 export async function removeExported(storage: Storage, run: Run, record: VolumeRecord): Promise<void> {
-  if (record.export === undefined) return;
-  const directory = storage.layout.exportPath(record.export.namespaceUid, record.uid);
-  await release(storage, run, record.uid, join(directory, PARTIAL_NAME));
+  if (record.export !== undefined) await removeDirectory(storage, run, record.export.namespaceUid, record.uid);
+}
+
+/** {@link removeExported} where no record tells of which namespace they are. */
+export async function removeAnyExported(storage: Storage, run: Run, uid: string): Promise<void> {
+  for (const name of await readdir(storage.layout.exportsPath)) {
+    if (isUid(name)) await removeDirectory(storage, run, name, uid);
+  }
+}
+
+async function removeDirectory(storage: Storage, run: Run, namespaceUid: string, uid: string): Promise<void> {
+  const directory = storage.layout.exportPath(namespaceUid, uid);
+  await release(storage, run, uid, join(directory, PARTIAL_NAME));
   await rm(directory, { recursive: true, force: true });
   await rmdir(dirname(directory)).catch((error: unknown) => {
     if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw error;

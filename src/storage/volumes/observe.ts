@@ -8,8 +8,8 @@ import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
 import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import type { Layout } from '../layout.ts';
-import { isErrno, loadRecord, type VolumeRecord } from '../records.ts';
-import { isReadOnly, isTreeMount } from '../tree-mount.ts';
+import { isErrno, type RecordDamage, tryRecord, type VolumeRecord } from '../records.ts';
+import { isReadOnly, isTreeMount, isTreeOfImage } from '../tree-mount.ts';
 
 export interface Image {
   readonly sizeBytes: number;
@@ -53,6 +53,13 @@ export interface VolumePlace {
   readonly liveDevices: readonly string[] | undefined;
 }
 
+/** {@link VolumePlace} of a volume whose record may be one that can't be read; then the image tells what it can. */
+export interface VolumeRemains extends VolumePlace {
+  readonly damage: RecordDamage | undefined;
+  /** As recorded; without a record that can be read that of the image. */
+  readonly filesystemUUID: string | undefined;
+}
+
 /** What there is of one volume on this node; nothing of it is remembered. */
 export interface VolumeObservation extends Omit<VolumePlace, 'mount'> {
   /** Of a volume that is whole: while it is being filled there is nothing to look at. */
@@ -71,11 +78,18 @@ export async function observeVolume(storage: Storage, uid: string): Promise<Volu
   });
 }
 
-/** Reads where a volume is; changes nothing. */
+/** Reads where a volume is; changes nothing. Throws `damaged` if its record can't be read. */
 export async function observePlace(storage: Storage, uid: string): Promise<VolumePlace> {
+  const { damage, filesystemUUID: _, ...place } = await observeRemains(storage, uid);
+  if (damage !== undefined) throw damage.error;
+  return place;
+}
+
+/** {@link observePlace} for what has to be possible whatever is in the record. */
+export async function observeRemains(storage: Storage, uid: string): Promise<VolumeRemains> {
   const { layout } = storage;
-  const [record, stats, areaStats, mounts] = await Promise.all([
-    loadRecord(layout, uid),
+  const [{ record, damage }, stats, areaStats, mounts] = await Promise.all([
+    tryRecord(layout, uid),
     statOrAbsent(layout.imagePath(uid)),
     stat(layout.imagesPath),
     readMounts(),
@@ -83,14 +97,22 @@ export async function observePlace(storage: Storage, uid: string): Promise<Volum
   const device = majorMinor(areaStats.dev);
   const inUse = record === undefined && stats === undefined ? [] : await storage.loopDevices();
   const loops = inUse.filter((loop) => loop.backingDevice === device && loop.backingInode === stats?.ino);
-  const live = record === undefined ? undefined : await liveDevices(record.filesystemUUID);
+  const filesystemUUID =
+    record?.filesystemUUID ?? (damage && ((await uuidIn(layout.imagePath(uid))) ?? damage.fields.filesystemUUID));
+  const live = filesystemUUID === undefined ? undefined : await liveDevices(filesystemUUID);
+  const isTree = (found: Mount) =>
+    damage === undefined
+      ? isTreeMount(found, record, live)
+      : isTreeOfImage(found, live) && loops.some(({ path }) => path === found.source);
 
-  const mount = await stillThere(mountAt(mounts, layout.volumePath(uid)), (found) => isTreeMount(found, record, live));
-  const proven = mount !== undefined && isTreeMount(mount, record, live);
+  const mount = await stillThere(mountAt(mounts, layout.volumePath(uid)), isTree);
+  const proven = mount !== undefined && isTree(mount);
   const topPath = layout.topPath(uid);
   return {
     uid,
     record,
+    damage,
+    filesystemUUID,
     image: stats === undefined ? undefined : imageOf(stats),
     loops,
     mount: proven ? mount : undefined,
@@ -102,6 +124,10 @@ export async function observePlace(storage: Storage, uid: string): Promise<Volum
     strayDirectory: await hasStrayDirectory(layout, uid, mounts),
     liveDevices: live,
   };
+}
+
+async function uuidIn(imagePath: string): Promise<string | undefined> {
+  return (await statOrAbsent(imagePath)) && (await readSuperblock(imagePath))?.filesystemUUID;
 }
 
 /** Unmounted between the look at the mounts and the one at its filesystem, it would be taken for a foreign one. */

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import type { Storage } from '../context.ts';
-import { uidOfFile } from '../layout.ts';
-import { isErrno, loadRecord } from '../records.ts';
+import { type Layout, uidOfFile } from '../layout.ts';
+import { isErrno, tryRecord } from '../records.ts';
 
 /** Data on this node that no object asks for. */
 export interface OrphanData {
@@ -41,9 +41,15 @@ async function uidsIn(...areas: readonly string[]): Promise<ReadonlySet<string>>
 
 async function describe({ layout }: Storage, uid: string): Promise<OrphanData> {
   // What can't be read as a record is an orphan all the same.
-  const record = await loadRecord(layout, uid).catch(() => undefined);
-  const { namespace, name } = record ?? {};
+  const { namespace, name } = await recordedNames(layout, uid);
   return { uid, kind: 'LoopbackVolume', namespace, name, ...(await sizesOf(layout.imagePath(uid))) };
+}
+
+/** Namespace and name, also of a record of which little else can be read. */
+export async function recordedNames(layout: Layout, uid: string): Promise<Pick<OrphanData, 'namespace' | 'name'>> {
+  const { record, damage } = await tryRecord(layout, uid).catch(() => ({ record: undefined, damage: undefined }));
+  const { namespace, name } = record ?? damage?.fields ?? {};
+  return { namespace, name };
 }
 
 async function sizesOf(imagePath: string): Promise<Pick<OrphanData, 'bytes' | 'sizeBytes'>> {

@@ -3,12 +3,12 @@ import { rm, stat } from 'node:fs/promises';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { isErrno, loadRecord, removeRecord, syncDirectory } from '../records.ts';
+import { isErrno, removeRecord, syncDirectory, tryRecord } from '../records.ts';
 import { majorMinor } from './observe.ts';
 import { removeVolume } from './remove.ts';
 
 /**
- * Nothing is left on the node of a volume that nobody has, as {@link removeVolume}; also of one without a record that can be read,
+ * Nothing is left on the node of a volume that nobody has, as {@link removeVolume}; also of one without a record,
  * of which nothing is known but that it is not in use. The caller has proven that nobody wants it. Says whether there was anything.
  */
 export async function removeOrphanedVolume(
@@ -17,11 +17,8 @@ export async function removeOrphanedVolume(
   signal?: AbortSignal,
 ): Promise<'removed' | 'was gone already'> {
   const { layout } = storage;
-  const record = await attempt('read the record', () => loadRecord(layout, uid)).catch((error: unknown) => {
-    if (error instanceof StorageError && error.code === 'damaged') return undefined;
-    throw error;
-  });
-  if (record !== undefined) return await removeVolume(storage, uid, signal);
+  const { record, damage } = await attempt('read the record', () => tryRecord(layout, uid));
+  if (record !== undefined || damage !== undefined) return await removeVolume(storage, uid, signal);
   return await storage.withVolume(uid, signal, () =>
     attempt('remove the image', async () => {
       await refuseAttached(storage, uid);

@@ -8,6 +8,7 @@ import { bringDown } from '../../../src/storage/volumes/bring-down.ts';
 import { bringUp } from '../../../src/storage/volumes/bring-up.ts';
 import { findOrphans } from '../../../src/storage/volumes/orphans.ts';
 import { removeOrphanedVolume } from '../../../src/storage/volumes/remove-orphaned.ts';
+import { holdMount } from '../recovery/host-view.ts';
 import { openStore, SETTINGS, type Store } from './store.ts';
 
 const namespaceUid = randomUUID();
@@ -173,7 +174,10 @@ describe('adoptVolume: what is refused changes nothing', () => {
     await using store = await openStore();
     const uid = await store.mounted();
     writeFileSync(store.layout.recordPath(uid), '{"schemaVersion": 1,');
-    await expect(removeOrphanedVolume(store.storage, uid)).rejects.toMatchObject({ code: 'in-use' });
+    {
+      await using _holder = await holdMount(store.layout.volumePath(uid));
+      await expect(removeOrphanedVolume(store.storage, uid)).rejects.toMatchObject({ code: 'in-use' });
+    }
     expect(readdirSync(store.layout.imagesPath)).toEqual([`${uid}.img`]);
   });
 });
