@@ -1,5 +1,7 @@
+import { contentGuards } from './content.ts';
 import type { Guard } from './guard.ts';
+import { objectGuards } from './objects.ts';
 import { volumeGuards } from './volumes.ts';
 
-/** All of them, in the order of the promises. */
-export const guards: readonly Guard[] = [...volumeGuards];
+/** All of them. */
+export const guards: readonly Guard[] = [...volumeGuards, ...contentGuards, ...objectGuards];

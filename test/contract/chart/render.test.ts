@@ -305,7 +305,7 @@ function settingsOfSchema(): { readonly name: string; readonly accepted: readonl
 
 /** Free text for Kubernetes, and values that a template compares with each other. */
 const NOT_COMBINED =
-  /\.(extra\w+|affinity|resources|lease|leaderElection|root|serviceAccount)(\.|$)|^(global|crds|rbac|image)\b/;
+  /\.(extra\w+|affinity|resources|caConfigMap|lease|leaderElection|root|serviceAccount)(\.|$)|^(global|crds|rbac|image)\b/;
 
 function expectReadable(values: object): void {
   const pods = podSpecs(objectsOf(renderChart(values)));

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadRecord, saveRecord, withNewUUID } from '../../../src/storage/records.ts';
@@ -46,6 +46,18 @@ describe('what storage remembers', () => {
     await bringUp(storage, uid, SETTINGS);
     const done = await loadRecord(layout, uid);
     expect([done?.initialized, done?.formerUUIDs]).toEqual([true, undefined]);
+  });
+
+  it('A5 of the image it made: another file in its place is never formatted, blank or not', async () => {
+    await using store = await openStore();
+    const uid = await store.made();
+    const image = store.layout.imagePath(uid);
+    // The first is kept, so that its inode number is not given to the second.
+    renameSync(image, `${image}.kept`);
+    writeFileSync(image, '');
+    sh('truncate', '--size=256M', image);
+    await expect(bringUp(store.storage, uid, SETTINGS)).rejects.toMatchObject({ reason: 'ForeignFilesystem' });
+    expect(statSync(image).blocks).toBe(0);
   });
 
   it("F5 of no UUID: a btrfs that never was the volume's stays as it is", async () => {

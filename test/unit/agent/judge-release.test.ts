@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judgeRelease, type ReleaseFacts } from '../../../src/agent/claims/judge-release.ts';
+import { isReleased, judgeRelease, type ReleaseFacts } from '../../../src/agent/claims/judge-release.ts';
 import { cacheOf, claimOf } from '../../builders/build-caches.ts';
 import { cacheSeenOf, claimRecordOf, claimSeenOf, generationOf } from '../../builders/cache-observations.ts';
 
@@ -17,6 +17,15 @@ function judge(facts: Partial<ReleaseFacts> = {}, claim: Parameters<typeof claim
     ...facts,
   });
 }
+
+describe('isReleased', () => {
+  it.each([
+    ['spec.release', claimOf({ spec: { release: 'Discard' } }), true],
+    ['a deletion', claimOf(deleted), true],
+    ['an outcome in status, which anybody may have written', claimOf({ status: { outcome: 'Discarded' } }), false],
+    ['nothing', claimOf(), false],
+  ])('F43 isReleased: by %s: %s', (_, claim, released) => expect(isReleased(claim)).toBe(released));
+});
 
 /** `publish`, `unknown`, or outcome, reason and generation of what was judged. */
 function verdictOf(judgement: ReturnType<typeof judge>): string {

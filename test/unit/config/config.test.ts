@@ -97,6 +97,7 @@ describe('loadConfig', () => {
 
   it.each([
     [['--sector-size=8192'], '--sector-size: "8192" is not allowed: give one of 512, 1024, 2048, 4096'],
+    [['--lease-seconds=40.5'], '--lease-seconds: "40.5" is not allowed: give a whole number of seconds from 1 to 3600'],
     [['--concurrency=0'], '--concurrency: "0" is not allowed: give a whole number from 1 to 256'],
     [['--concurrency=1e2'], '--concurrency: "1e2" is not allowed: give a whole number from 1 to 256'],
     [['--concurrency='], '--concurrency: "" is not allowed: give a whole number from 1 to 256'],
