@@ -1,14 +1,17 @@
-import { type BuildCache, buildCacheType } from '../api/build-cache.ts';
+import { buildCacheType } from '../api/build-cache.ts';
 import { type BuildCacheClaim, buildCacheClaimType } from '../api/build-cache-claim.ts';
 import { agentManager } from '../api/group.ts';
 import { ownedByAgent } from '../api/ownership.ts';
+import { managedType } from '../kube/managed-fields.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import { podType } from '../kube/resource-types.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { type Reconciler, startReconciler } from '../runtime/reconciler.ts';
 import { createSharedLocks } from '../storage/shared-locks.ts';
+import { createNamedClaims } from './build-caches/named-claims.ts';
 import type { CachePassOptions } from './build-caches/options.ts';
 import { createBuildCacheReconcile } from './build-caches/reconcile.ts';
+import { ownedPart } from './build-caches/status.ts';
 import { createTally } from './build-caches/tally.ts';
 import { createClaimReconcile } from './claims/reconcile.ts';
 import { judge } from './judge.ts';
@@ -62,11 +65,12 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
         client,
         claimClient,
         snapshots: caches.snapshots,
+        named: createNamedClaims({ client: createResourceClient(transport, managedType(buildCacheType)), nodeName }),
         onVolumeContent: parts.orphans.look,
         writer: createStatusWriter({
           client,
           fieldManager,
-          ownedPart: ({ status }: BuildCache) => ownedByAgent(status),
+          ownedPart,
           renewal,
         }),
       }),

@@ -15,6 +15,8 @@ export interface StatusWriter<T extends KubeObject, Status> {
   /** As {@link write}, but asked of the server in any case: a status that reads the same may be somebody else's. */
   writeAnew(object: T, status: Status): Promise<void>;
   forget(key: string): void;
+  /** What of the object's status is ours. */
+  ownedPart(object: T): Status;
 }
 
 export interface StatusWriterOptions<T extends KubeObject, Status> {
@@ -58,6 +60,7 @@ export function createStatusWriter<T extends KubeObject, Status extends Judged>(
     },
     writeAnew,
     forget: own.forget,
+    ownedPart: options.ownedPart,
   };
 }
 

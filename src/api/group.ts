@@ -42,6 +42,7 @@ export const TRANSFER_CA = 'btrfs-operator-transfer-ca';
 export const TRANSFER_CA_BUNDLE_KEY = 'ca.crt';
 
 const AGENT_MANAGER_PREFIX = 'btrfs-operator-agent/';
+const CLONES_MANAGER_PREFIX = 'btrfs-operator-agent-clones/';
 /** Limit of the API server for a field manager's name. */
 const MANAGER_MAX_LENGTH = 128;
 /** Limit of the API server for a Lease's name (a DNS subdomain). */
@@ -52,6 +53,11 @@ const HASH_LENGTH = 16;
 /** Field manager of the agent on `node`, 128 characters at most: a longer node name ends in a hash of the whole. */
 export function agentManager(node: string): string {
   return AGENT_MANAGER_PREFIX + shortened(node, MANAGER_MAX_LENGTH - AGENT_MANAGER_PREFIX.length);
+}
+
+/** Field manager of that agent for the list of claims in the status of a BuildCache, and nothing else. */
+export function clonesManager(node: string): string {
+  return CLONES_MANAGER_PREFIX + shortened(node, MANAGER_MAX_LENGTH - CLONES_MANAGER_PREFIX.length);
 }
 
 /** Name of the Lease of the agent on `node`, 253 characters at most: a longer node name ends in a hash of the whole. */

@@ -96,6 +96,7 @@ export function removalWorld(name: RemovableName, onServer: Removable | undefine
     volumeClient: noted('volumeClient', calls),
     cacheClient: noted('cacheClient', calls),
     claims: noted('claims', calls),
+    named: noted('named', calls),
   };
   return {
     calls,

@@ -13,6 +13,7 @@ import type { Refusal as AnyRefusal } from '../refusal.ts';
 import type { Cached } from '../snapshots/options.ts';
 import type { StatusWriter } from '../status-writer.ts';
 import type { PodsUsing } from '../volumes/users.ts';
+import type { NamedClaims } from './named-claims.ts';
 import type { Tally } from './tally.ts';
 
 /** What passes over BuildCaches and over their claims work with alike. */
@@ -35,6 +36,7 @@ export interface BuildCacheReconcilerOptions extends CachePassOptions {
   readonly client: ResourceClient<BuildCache>;
   readonly claimClient: ResourceClient<BuildCacheClaim>;
   readonly snapshots: Cached<Snapshot>;
+  readonly named: NamedClaims;
   readonly writer: StatusWriter<BuildCache, BuildCacheStatus>;
   /** What lives in this volume has changed. */
   readonly onVolumeContent: (volumeUid: string) => void;

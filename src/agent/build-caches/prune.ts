@@ -14,8 +14,9 @@ type PruneOptions = Pick<BuildCacheReconcilerOptions, 'claims' | 'client' | 'loc
 export type KeptBy = (cache: BuildCache) => (generation: Generation) => boolean;
 
 /**
- * Tells which generations must not go: the newest, the pinned one, those that claims started from, and those that a clone has
- * become that is still there (by that a release is known to have been judged, rule 9).
+ * Tells which generations must not go: the newest, the pinned one, those that clones were made of, those that claims say they
+ * started from, and those that a clone has become that is still there (by that a release is known to have been judged, rule 9). What
+ * claims say can keep one more, and lets none go.
  */
 export async function keptGenerations(
   { claims }: Pick<PruneOptions, 'claims'>,
@@ -28,15 +29,16 @@ export async function keptGenerations(
       .filter(holdsClone)
       .map(({ status }) => status.baseGeneration),
   );
-  const clones = new Set(
-    [...(await tree.list())].flatMap(([path, { uuid }]) => (claimUidAt(path) === undefined ? [] : [uuid])),
-  );
+  const inClaims = [...(await tree.list())].flatMap(([path, clone]) => (claimUidAt(path) === undefined ? [] : [clone]));
+  const clones = new Set(inClaims.map(({ uuid }) => uuid));
+  const sources = new Set(inClaims.map(({ parentUUID }) => parentUUID));
   const current = currentGeneration(seen)?.number;
   return ({ spec }) =>
     ({ number, subvolume }) =>
       number === current ||
       number === spec.pinnedGeneration ||
       bases.has(number) ||
+      sources.has(subvolume.uuid) ||
       (subvolume.parentUUID !== undefined && clones.has(subvolume.parentUUID));
 }
 

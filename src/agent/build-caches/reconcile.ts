@@ -63,8 +63,6 @@ class Pass {
   readonly #mounted = new Set<number>();
   /** Something left over is still mounted, or its space is not free yet. */
   #isHeld = false;
-  /** Claims that have clones in the volume; undefined as long as that was not looked at. */
-  #clones: readonly string[] | undefined;
   #step = '';
 
   constructor(options: BuildCacheReconcilerOptions, cache: BuildCache, signal: AbortSignal) {
@@ -175,10 +173,12 @@ class Pass {
   }
 
   async #tidy(tree: Tree): Promise<void> {
+    const { named } = this.#options;
     const strays = await removeStrays(this.#options, this.#cache, tree);
     this.#isHeld = strays.held.length > 0;
-    const named = await claimsToName(this.#options, this.#cache, strays.clones);
-    this.#clones = [...strays.held, ...named].slice(0, MAX_LISTED);
+    const before = await named.read(this.#cache);
+    const known = await claimsToName(this.#options, this.#cache, { clones: strays.clones, before });
+    await named.write(this.#cache, [...strays.held, ...known].slice(0, MAX_LISTED), before);
     if (strays.removed.length > 0) {
       this.#options.onVolumeContent(volumeOf(this.#options.volumes, this.#cache).metadata.uid);
       this.#tell('Cleaned', `removed, as their objects are gone: ${strays.removed.join(', ')}`);
@@ -209,7 +209,6 @@ class Pass {
       statusOf({
         cache,
         seen: this.#seen,
-        clones: this.#clones,
         refusal,
         pressure: this.#pressure,
         claims: claimsOf(cache, claims),

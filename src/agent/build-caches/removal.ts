@@ -11,6 +11,7 @@ import type { RemovalKind, Removed } from '../pass/removal.ts';
 import { referenceKey } from '../snapshots/relations.ts';
 import type { BuildCacheReconcilerOptions } from './options.ts';
 import { claimsOf } from './relations.ts';
+import { ownedPart } from './status.ts';
 import { removeStrays } from './strays.ts';
 
 const MAX_NAMED = 10;
@@ -24,7 +25,7 @@ export function buildCacheRemoval(options: BuildCacheReconcilerOptions): Removal
     kept: [],
     blockers: async () => undefined,
     remove: (cache) => remove(options, cache),
-    figures: ({ status }) => status,
+    figures: ownedPart,
     forget: (cache) => options.metrics.forget(nameOf(cache)),
   };
 }

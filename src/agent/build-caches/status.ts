@@ -13,8 +13,6 @@ export interface Report {
   readonly cache: BuildCache;
   /** undefined: could not be looked at. */
   readonly seen: CacheObservation | undefined;
-  /** Uids of claims of this cache that have clones; undefined: as before. */
-  readonly clones?: readonly string[] | undefined;
   readonly refusal: Refusal | undefined;
   /** Why less is free than is wanted; undefined if enough is, or if it was not looked at. */
   readonly pressure: string | undefined;
@@ -23,14 +21,19 @@ export interface Report {
   readonly now: Date;
 }
 
+/** What the agent writes with its own field manager; claims are named by another one. */
+export function ownedPart({ status }: BuildCache): BuildCacheStatus {
+  const { clones: _, ...owned } = ownedByAgent(status);
+  return owned;
+}
+
 export function statusOf(report: Report): BuildCacheStatus {
-  const { cache, seen, clones, refusal, pressure, claims, now } = report;
-  const previous = ownedByAgent(cache.status);
+  const { cache, seen, refusal, pressure, claims, now } = report;
+  const previous = ownedPart(cache);
   return {
     ...previous,
     observedGeneration: cache.metadata.generation,
     ...(seen === undefined ? {} : factsOf(seen, previous)),
-    ...(clones === undefined ? {} : { clones: clones.toSorted() }),
     activeClaims: claims.filter(isActive).length,
     ...countsOf(report, previous),
     conditions: conditionsOf<BuildCacheConditionType, BuildCacheReason>(

@@ -13,7 +13,7 @@ import { claimsOf } from './relations.ts';
 
 type StrayOptions = Pick<
   BuildCacheReconcilerOptions,
-  'caches' | 'claims' | 'snapshots' | 'volumes' | 'client' | 'claimClient' | 'podsUsing'
+  'caches' | 'claims' | 'snapshots' | 'volumes' | 'named' | 'claimClient' | 'podsUsing'
 >;
 
 export interface Strays {
@@ -28,7 +28,8 @@ export interface Strays {
 /**
  * Clones in the volume of a cache whose claims are gone, and unfinished work for objects that are gone, are gone too: their
  * objects were removed by force, or while no agent ran. Each claim is looked for at the API server first (rule 8). A clone of a claim
- * that this API server never knew (it was restored from before, or is a new one) stays: it is an orphan.
+ * that was not judged, and that this API server was never told of (it was restored from before, or is a new one), stays: it is an
+ * orphan.
  */
 export async function removeStrays(options: StrayOptions, cache: BuildCache, tree: Tree): Promise<Strays> {
   const kinds = [options.claims, options.caches, options.snapshots, options.volumes];
@@ -58,15 +59,15 @@ export async function removeStrays(options: StrayOptions, cache: BuildCache, tre
 }
 
 /**
- * Uids of claims of this cache that have some of these clones, and that the API server knows: what its status names once goes with its claim.
- * A claim that is not named yet is read anew, as what is cached may be of before the API server was restored.
+ * Uids of claims of this cache that have some of these clones, and that the API server knows: what it was told of once goes with its
+ * claim. A claim that is not named yet is read anew, as what is cached may be of before the API server was restored.
  */
 export async function claimsToName(
-  { caches, claims, claimClient }: Pick<StrayOptions, 'caches' | 'claims' | 'claimClient'>,
+  { claims, claimClient }: Pick<StrayOptions, 'claims' | 'claimClient'>,
   cache: BuildCache,
-  clones: readonly string[],
+  { clones, before }: { readonly clones: readonly string[]; readonly before: readonly string[] | undefined },
 ): Promise<readonly string[]> {
-  const named = new Set(caches.get(keyOf(cache))?.status.clones);
+  const named = new Set(before);
   const there = await Promise.all(
     claimsOf(cache, claims)
       .filter(({ metadata }) => clones.includes(metadata.uid))
@@ -78,12 +79,11 @@ export async function claimsToName(
   return there.flat();
 }
 
-/** Uids of claims that the caches of the volume have named in their status, as the API server has it now. */
-async function claimsOnceKnown({ caches, client }: StrayOptions, cache: BuildCache): Promise<ReadonlySet<string>> {
+/** Uids of claims of all caches of the volume that this agent has told the API server of. */
+async function claimsOnceKnown({ caches, named }: StrayOptions, cache: BuildCache): Promise<ReadonlySet<string>> {
   const volumeKey = referenceKey(cache, cache.spec.volumeRef);
   const inVolume = [...caches.values()].filter((other) => referenceKey(other, other.spec.volumeRef) === volumeKey);
-  const fresh = await Promise.all(inVolume.map((other) => client.get(keyOf(other))));
-  return new Set(fresh.flatMap((other) => other?.status.clones ?? []));
+  return new Set((await Promise.all(inVolume.map(named.read))).flatMap((uids) => uids ?? []));
 }
 
 /**
@@ -100,8 +100,8 @@ function leftovers({ claims }: StrayOptions, cache: BuildCache, paths: readonly 
 }
 
 /**
- * What to call a clone that has to go; undefined if it has a claim after all, or is an orphan. A half-made one has no name: nobody was
- * told of it.
+ * What to call a clone that has to go; undefined if it has a claim after all, or is an orphan. What was judged goes whoever knows of
+ * it. A half-made one has no name: nobody was told of it.
  */
 async function nameOfStray(
   { claimClient }: StrayOptions,
@@ -110,7 +110,8 @@ async function nameOfStray(
 ): Promise<string | undefined> {
   const isIts = (claim: BuildCacheClaim | undefined) => claim?.metadata.uid === uid;
   const record = await readClaimRecord(tree, uid);
-  if (record !== undefined && !wasKnown) return undefined;
+  const isJudged = record !== undefined && record !== 'damaged' && record.released !== undefined;
+  if (record !== undefined && !wasKnown && !isJudged) return undefined;
   if (record !== undefined && record !== 'damaged') {
     return isIts(await claimClient.get(`${record.namespace}/${record.name}`)) ? undefined : record.name;
   }

@@ -1,4 +1,3 @@
-import { ownedByAgent } from '../../api/ownership.ts';
 import { unreadableOf, whyLeftAlone } from '../../api/parse.ts';
 import type { Outcome } from '../../runtime/outcome.ts';
 import { outcomeOf } from '../refusal.ts';
@@ -30,7 +29,7 @@ export async function tellUnreadable<T extends Removable>(
     ],
     { previous: said, generation, now: clock.now() },
   );
-  const figures: T['status'] = ownedByAgent(object.status);
+  const figures = writer.ownedPart(object);
   await writer.write(object, { ...figures, observedGeneration: generation ?? 0, conditions });
   return outcomeOf(refusal);
 }

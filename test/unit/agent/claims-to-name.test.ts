@@ -10,7 +10,6 @@ const clones = ['uid-a', 'uid-b', 'uid-gone'];
 /** With claims a and b in the agent's cache, and these at the API server. */
 async function named(before: readonly string[], there: readonly BuildCacheClaim[]) {
   const read: string[] = [];
-  const cache = cacheOf({ status: { clones: [...before] } });
   const claims = ['a', 'b', 'c'].map((name) => claimOf({ metadata: { name } }));
   const stored = new Map(claims.map((claim) => [keyOf(claim), claim]));
   const get = async (key: string) => {
@@ -18,13 +17,12 @@ async function named(before: readonly string[], there: readonly BuildCacheClaim[
     return there.find((claim) => keyOf(claim) === key);
   };
   const options = {
-    caches: new Map([[keyOf(cache), cache]]),
     claims: stored,
     claimClient: { get } as ResourceClient<BuildCacheClaim>,
   };
-  // What the agent wrote itself may be of before the API server was restored.
-  const written = cacheOf({ status: { clones } });
-  return { uids: await claimsToName(options, written, clones), read };
+  // What its status says is not asked: anybody may have written it.
+  const cache = cacheOf({ status: { clones } });
+  return { uids: await claimsToName(options, cache, { clones, before }), read };
 }
 
 describe('claimsToName: what goes with its claim from now on', () => {

@@ -268,6 +268,7 @@ describe('createNodeReconcile', () => {
         write: async (_, status) => void written.push(status),
         writeAnew: async (_, status) => void written.push(status),
         forget: () => undefined,
+        ownedPart: ({ status }) => status,
       },
       clock: new ManualClock(),
       facts: async () => ({
