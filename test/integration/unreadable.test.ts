@@ -7,14 +7,17 @@ import { crdOf } from '../../src/api/crd.ts';
 import { loopbackVolumeDefinition } from '../../src/api/loopback-volume.ts';
 import { type Snapshot, snapshotDefinition, snapshotType } from '../../src/api/snapshot.ts';
 import { createResourceClient } from '../../src/kube/resource-client.ts';
+import type { OperatorProcess } from '../cluster/processes.ts';
 import { waitFor } from '../cluster/wait-for.ts';
 import { startOwnControlPlane } from './controller/cluster.ts';
 import { type Lab, startLab } from './lab.ts';
+import { loopsOf, mountsBelow, sh } from './recovery/host-view.ts';
 
 let lab: Lab;
+let agent: OperatorProcess;
 beforeAll(async () => {
   lab = await startLab(await startOwnControlPlane());
-  await lab.startAgent('node-a');
+  agent = await lab.startAgent('node-a');
   await serveNewerCrds();
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
@@ -78,4 +81,31 @@ test('F29 F33 an object that cannot be read says so, is the trouble of nobody el
   for (const name of ['evil', 'dry', 'after']) await lab.remove(name);
   const image = path.join(lab.rootPath('node-a'), 'images', `${evil.metadata.uid}.img`);
   expect(() => statSync(image)).toThrow('ENOENT');
+});
+
+test('F29 after a reboot an object that cannot be read holds up no other, and comes up when it is mended', async () => {
+  lab.showLogsOnFailure();
+  await Promise.all(['lost', 'well'].map((name) => lab.createVolume(name, { size: '300Mi' })));
+  const volumes = await Promise.all(['lost', 'well'].map((name) => lab.ready(name)));
+  await lab.change('lost', { size: 'lots' });
+  await lab.withReason('lost', 'Ready', 'Unreadable');
+  agent.kill('SIGKILL');
+  await agent.exited;
+  for (const { status } of volumes) {
+    sh('umount', status.mountPath ?? '');
+    sh('losetup', '--detach', status.loopDevice ?? '');
+  }
+  expect(mountsBelow(lab.rootPath('node-a'))).toEqual([]);
+  agent = await lab.startAgent('node-a');
+  const [lost, well] = volumes.map(({ status }) => status.imagePath ?? '');
+  await waitFor(() => loopsOf(well ?? '').length === 1 && mountsBelow(lab.rootPath('node-a')).length === 1, {
+    what: 'mount of the other volume',
+  });
+  await lab.ready('well');
+  expect(loopsOf(lost ?? '')).toEqual([]);
+  await lab.withReason('lost', 'Ready', 'Unreadable');
+  await lab.change('lost', { size: '300Mi' });
+  await lab.ready('lost');
+  expect(mountsBelow(lab.rootPath('node-a'))).toHaveLength(2);
+  for (const name of ['lost', 'well']) await lab.remove(name);
 });

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseBtrfsNode } from '../../../src/api/btrfs-node.ts';
+import { parseBuildCache } from '../../../src/api/build-cache.ts';
+import { parseBuildCacheClaim } from '../../../src/api/build-cache-claim.ts';
 import { type LoopbackVolumeStatus, parseLoopbackVolume } from '../../../src/api/loopback-volume.ts';
 import { ownedByAgent, ownedByController } from '../../../src/api/ownership.ts';
 import { unreadableOf, whyLeftAlone } from '../../../src/api/parse.ts';
@@ -97,6 +99,17 @@ test('F33 parseObject: goes on without a field that says how, not what', () => {
   expect(volume.spec.discard).toBe('Async');
   expect(unreadableOf(volume)?.message).toMatch(/spec\.discard: .*; got "Lazy"$/);
   expect(whyLeftAlone(volume)).toBeUndefined();
+});
+
+test('F33 parseObject: a release or publishPolicy of a newer version publishes and discards nothing', () => {
+  const claim = parseBuildCacheClaim({ metadata, spec: { cacheRef: { name: 'c' }, release: 'PublishLater' } });
+  expect(claim.spec).toMatchObject({ cacheRef: { name: 'c' } });
+  expect(claim.spec.release).toBeUndefined();
+  expect(unreadableOf(claim)?.message).toMatch(/spec\.release: .*; got "PublishLater"$/);
+  const cache = parseBuildCache({ metadata, spec: { volumeRef: { name: 'v' }, publishPolicy: 'WhenSmaller' } });
+  expect(cache.spec).toMatchObject({ volumeRef: { name: 'v' }, publishPolicy: 'Never' });
+  expect(unreadableOf(cache)?.message).toMatch(/spec\.publishPolicy: .*; got "WhenSmaller"$/);
+  for (const object of [claim, cache]) expect(whyLeftAlone(object)).toBeUndefined();
 });
 
 test('F33 parseObject: leaves out what it cannot read of status, and nothing else', () => {
