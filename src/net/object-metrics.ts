@@ -15,6 +15,10 @@ export interface ObjectState {
   readonly namespace: string;
   readonly name: string;
   readonly conditions: readonly ConditionState[];
+  /** Since when it has not been Ready, in seconds since 1970; absent while it is, is being deleted, or its node is lost. */
+  readonly notReadySince?: number | undefined;
+  /** When its deletion was asked for, likewise. */
+  readonly deletingSince?: number | undefined;
   /** Something in spec can't be read by this version. */
   readonly isUnreadable?: boolean;
 }
@@ -50,6 +54,7 @@ export function addObjectMetrics(registry: Registry, source: ObjectMetricsSource
     },
   });
   addCounts(registry, source.objects);
+  addOldest(registry, source.objects);
 }
 
 function addCounts(registry: Registry, objects: ObjectMetricsSource['objects']): void {
@@ -71,6 +76,37 @@ function addCounts(registry: Registry, objects: ObjectMetricsSource['objects']):
     labelNames: ['kind', 'namespace'],
     read: () => countBy(objects(), ({ isUnreadable }) => [{}, isUnreadable === true ? 1 : 0]),
   });
+}
+
+/** The oldest says whether one hangs; how many are under way says nothing of that. */
+function addOldest(registry: Registry, objects: ObjectMetricsSource['objects']): void {
+  addScrapedGauge(registry, {
+    name: 'btrfs_objects_oldest_not_ready_timestamp_seconds',
+    help: 'Since when the object has not been Ready that has not been for longest; without those being deleted and on lost nodes.',
+    labelNames: ['kind', 'namespace'],
+    read: () => oldestBy(objects(), ({ notReadySince }) => notReadySince),
+  });
+  addScrapedGauge(registry, {
+    name: 'btrfs_objects_oldest_deletion_timestamp_seconds',
+    help: 'When the deletion was asked for that has lasted longest.',
+    labelNames: ['kind', 'namespace'],
+    read: () => oldestBy(objects(), ({ deletingSince }) => deletingSince),
+  });
+}
+
+function oldestBy(
+  objects: Iterable<ObjectState>,
+  read: (object: ObjectState) => number | undefined,
+): Iterable<Sample<'kind' | 'namespace'>> {
+  const oldest = new Map<string, Sample<'kind' | 'namespace'>>();
+  for (const object of objects) {
+    const since = read(object);
+    if (since === undefined) continue;
+    const { kind, namespace } = object;
+    const key = `${kind}/${namespace}`;
+    oldest.set(key, [{ kind, namespace }, Math.min(since, oldest.get(key)?.[1] ?? since)]);
+  }
+  return oldest.values();
 }
 
 function statusOf({ conditions }: ObjectState, type: string): string | undefined {

@@ -1,4 +1,4 @@
-import type { Condition } from '../../api/conditions.ts';
+import { type Condition, findCondition, isNodeLost } from '../../api/conditions.ts';
 import { unreadableOf } from '../../api/parse.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ObjectMetricsSource, ObjectState } from '../../net/object-metrics.ts';
@@ -24,7 +24,27 @@ export function objectStates({ volumes, snapshots, caches, claims, btrfsNodes }:
 
 function stateOf(object: Judged): ObjectState {
   const { kind, metadata, status } = object;
-  const { namespace = '', name } = metadata;
+  const { namespace = '', name, deletionTimestamp } = metadata;
   const conditions = (status.conditions ?? []).map(({ type, status, reason }) => ({ type, status, reason }));
-  return { kind, namespace, name, conditions, isUnreadable: unreadableOf(object) !== undefined };
+  return {
+    kind,
+    namespace,
+    name,
+    conditions,
+    notReadySince: deletionTimestamp === undefined ? notReadySince(object) : undefined,
+    deletingSince: secondsOf(deletionTimestamp),
+    isUnreadable: unreadableOf(object) !== undefined,
+  };
+}
+
+/** One that says nothing yet has not been since it was made. */
+function notReadySince({ metadata, status }: Judged): number | undefined {
+  const ready = findCondition(status.conditions, 'Ready');
+  if (ready?.status === 'True' || isNodeLost(status.conditions)) return undefined;
+  return secondsOf(ready?.lastTransitionTime ?? metadata.creationTimestamp);
+}
+
+function secondsOf(time: string | undefined): number | undefined {
+  const atMs = Date.parse(time ?? '');
+  return Number.isNaN(atMs) ? undefined : atMs / 1000;
 }

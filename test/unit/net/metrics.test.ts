@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { objectStates } from '../../../src/controller/objects/states.ts';
 import { createAgentMetrics } from '../../../src/net/agent-metrics.ts';
 import { createMetrics, type Metrics } from '../../../src/net/metrics.ts';
 import { addNodeMetrics, type NodeFigures } from '../../../src/net/node-metrics.ts';
@@ -190,6 +191,40 @@ describe('addObjectMetrics', () => {
       '{node="node-a",type="Ready",status="Unknown",reason="NodeLost"} 1',
     ]);
   });
+});
+
+it('F38 addObjectMetrics: since when the oldest of each kind is not Ready, or being deleted', async () => {
+  const at = (second: number) => `2026-01-01T00:00:${second}Z`;
+  const store = (...objects: readonly object[]) => ({ values: () => objects as never });
+  const objectOf = (kind: string, conditions: readonly object[], metadata = {}) => ({
+    kind,
+    metadata: { namespace: 'ns', name: 'x', creationTimestamp: at(10), ...metadata },
+    status: { conditions },
+  });
+  const ready = (status: string, second: number, reason = 'X') => {
+    return { type: 'Ready', status, reason, lastTransitionTime: at(second) };
+  };
+  const metrics = createMetrics();
+  const source = objectStates({
+    volumes: store(objectOf('LoopbackVolume', [ready('Unknown', 11, 'NodeLost')])),
+    snapshots: store(
+      objectOf('Snapshot', [ready('True', 11)]),
+      objectOf('Snapshot', [ready('False', 13)]),
+      objectOf('Snapshot', [ready('Unknown', 12)]),
+    ),
+    caches: store(objectOf('BuildCache', [])),
+    claims: store(objectOf('BuildCacheClaim', [ready('False', 14)], { deletionTimestamp: at(15) })),
+    btrfsNodes: store(),
+  });
+  addObjectMetrics(metrics.registry, source);
+  const second = (number: number) => Date.parse(at(number)) / 1000;
+  expect(await samples(metrics, 'btrfs_objects_oldest_not_ready_timestamp_seconds')).toEqual([
+    `{kind="BuildCache",namespace="ns"} ${second(10)}`,
+    `{kind="Snapshot",namespace="ns"} ${second(12)}`,
+  ]);
+  expect(await samples(metrics, 'btrfs_objects_oldest_deletion_timestamp_seconds')).toEqual([
+    `{kind="BuildCacheClaim",namespace="ns"} ${second(15)}`,
+  ]);
 });
 
 it('F29 addScrapedGauge: one that cannot be read is left out alone, whole', async () => {
