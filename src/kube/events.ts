@@ -13,6 +13,8 @@ const DEDUPE_MS = 600_000;
 /** A count is written at its first change and then at most so often. */
 const SERIES_WRITE_MS = 60_000;
 const MAX_QUEUED = 1000;
+/** Who stops must not wait for a server that does not answer. */
+const FLUSH_MS = 3_000;
 /** An event that can't be sent soon isn't worth the wait of those behind it. */
 const CALL = { timeoutMs: 10_000, maxRetries: 1 };
 /** Limits of the API server (pkg/apis/core/validation/events.go, Kubernetes 1.36). */
@@ -33,7 +35,7 @@ export interface EventRecorder {
    * become a count; what exceeds 25 events of one object plus one each 300 s is dropped. A note is cut at 1024 bytes.
    */
   record(subject: EventSubject, type: 'Normal' | 'Warning', reason: string, action: string, note: string): void;
-  /** Resolves when everything recorded so far was sent or has failed. */
+  /** Resolves when everything recorded so far was sent or has failed, or after 3 s: what is left then is dropped. */
   flush(): Promise<void>;
 }
 
@@ -68,6 +70,7 @@ class QueuedRecorder implements EventRecorder {
   readonly #limiter: Limiter;
   readonly #recent = new RecentMap<Series>();
   readonly #queue = new Set<Series>();
+  readonly #stopped = new AbortController();
   #sending: Promise<void> | undefined;
 
   constructor(options: EventRecorderOptions) {
@@ -99,7 +102,14 @@ class QueuedRecorder implements EventRecorder {
   }
 
   async flush(): Promise<void> {
-    await this.#sending;
+    if (this.#sending === undefined) return;
+    const sent = new AbortController();
+    const sending = this.#sending.finally(() => sent.abort());
+    await Promise.race([sending, this.#clock.sleep(FLUSH_MS, sent.signal)]);
+    if (sent.signal.aborted) return;
+    this.#queue.clear();
+    this.#stopped.abort();
+    await sending;
   }
 
   #repeat(series: Series, nowMs: number): void {
@@ -141,18 +151,19 @@ class QueuedRecorder implements EventRecorder {
 
   async #send(series: Series): Promise<void> {
     const { draft, count, created } = series;
+    const call = { ...CALL, signal: this.#stopped.signal };
     const counted = count > 1 ? { count, lastObservedTime: formatMicroTime(series.lastObservedAt) } : undefined;
     if (created) {
       const key = `${draft.metadata.namespace}/${draft.metadata.name}`;
       try {
-        await this.#events.patch(key, { series: counted }, { type: 'merge', ...CALL });
+        await this.#events.patch(key, { series: counted }, { type: 'merge', ...call });
         return;
       } catch (error) {
         // Events live for an hour.
         if (!isNotFound(error)) throw error;
       }
     }
-    await this.#events.create({ ...draft, series: counted }, CALL);
+    await this.#events.create({ ...draft, series: counted }, call);
     series.created = true;
   }
 }

@@ -6,7 +6,7 @@ import { type Event, eventType } from '../../../src/kube/resource-types.ts';
 import { createTransport, type Transport } from '../../../src/kube/transport.ts';
 import { callApi } from '../../cluster/api.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
-import { refuse, startMisbehavingServer } from '../../fakes/misbehaving-server.ts';
+import { refuse, silence, startMisbehavingServer } from '../../fakes/misbehaving-server.ts';
 import { connect, createNamespace } from './real-server.ts';
 import { createRecordedLog } from './recorded-log.ts';
 
@@ -117,7 +117,7 @@ describe('EventRecorder', () => {
     server.script(refuse(403));
     const { log, lines } = createRecordedLog();
     const refused = createTransport(loadKubeConfig({ kubeconfigPath: server.kubeconfigPath }), { userAgent: 'test' });
-    const failing = createEventRecorder({ transport: refused, controller: 'example.com/a', instance: 'a', log });
+    const failing = createEventRecorder({ transport: refused, controller: 'example.com/a', instance: 'a', log, clock });
     for (let i = 0; i < 1100; i++) failing.record(subjectIn('ns', `o${i}`), 'Normal', 'R', 'A', 'note');
     await failing.flush();
     expect(server.received).toHaveLength(1000);
@@ -125,5 +125,21 @@ describe('EventRecorder', () => {
     expect(lines.filter(({ msg }) => msg === 'event dropped')).toHaveLength(100);
     expect(lines.every(({ level }) => level === 20)).toBe(true);
     await refused.close();
+  });
+
+  test('F38 flush waits 3 s for a server that does not answer, and drops what is left', async () => {
+    await using server = await startMisbehavingServer();
+    server.script(silence());
+    const { log } = createRecordedLog();
+    const hung = createTransport(loadKubeConfig({ kubeconfigPath: server.kubeconfigPath }), { userAgent: 'test' });
+    const stopping = createEventRecorder({ transport: hung, controller: 'example.com/a', instance: 'a', log });
+    for (let i = 0; i < 1000; i++) stopping.record(subjectIn('ns', `o${i}`), 'Normal', 'R', 'A', 'note');
+    const beganMs = performance.now();
+    await stopping.flush();
+    const tookMs = performance.now() - beganMs;
+    expect(tookMs).toBeGreaterThan(2_900);
+    expect(tookMs).toBeLessThan(5_000);
+    expect(server.received).toHaveLength(1);
+    await hung.close();
   });
 });
