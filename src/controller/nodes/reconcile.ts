@@ -7,10 +7,11 @@ import type { Lease } from '../../kube/resource-types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
+import { lostPatch } from '../lost-patch.ts';
+import { patchTested } from '../tested-patch.ts';
 import { placedNames } from '../watched.ts';
 import { decideNode, saysLost } from './decide.ts';
 import type { NodeState } from './node-state.ts';
-import { lostStatus } from './status.ts';
 
 export interface NodeReconcileOptions {
   readonly cluster: Cluster;
@@ -45,11 +46,8 @@ export function createNodeReconcile({ cluster, events, clock, onStateChange }: N
     cluster.liveness.noteTold(name, current.metadata.uid);
     if (saysLost(current)) return undefined;
     const message = `the agent of node ${name} has stopped renewing its Lease; see that the node is up and the agent runs`;
-    const { uid, resourceVersion } = current.metadata;
-    await cluster.clients.btrfsNodes.applyStatus(
-      { metadata: { name, uid, resourceVersion }, status: lostStatus(current, message, clock.now()) },
-      { fieldManager: agentManager(name), signal },
-    );
+    const options = { subresource: 'status', fieldManager: agentManager(name), signal };
+    await patchTested(cluster.clients.btrfsNodes, current, lostPatch(current, message, clock.now()), options);
     events.record(current, 'Warning', 'NodeLost', 'Observe', message);
     return 'marked lost';
   };

@@ -1,13 +1,12 @@
 import type { KubeObject } from '../../kube/object.ts';
-
-/** A JSON patch (RFC 6902) that fails if the object is no longer the one that was looked at. */
-export type JsonPatch = readonly { readonly op: string; readonly path: string; readonly value?: unknown }[];
+import { type JsonPatch, sameVersion } from '../tested-patch.ts';
 
 /** Adds a finalizer and leaves those of others. The caller has seen that it is not there. */
-export function addFinalizerPatch({ metadata }: KubeObject, finalizer: string): JsonPatch {
+export function addFinalizerPatch(object: KubeObject, finalizer: string): JsonPatch {
+  const { metadata } = object;
   const isFirst = metadata.finalizers === undefined || metadata.finalizers.length === 0;
   return [
-    sameVersion(metadata.resourceVersion),
+    sameVersion(object),
     isFirst
       ? { op: 'add', path: '/metadata/finalizers', value: [finalizer] }
       : { op: 'add', path: '/metadata/finalizers/-', value: finalizer },
@@ -15,11 +14,7 @@ export function addFinalizerPatch({ metadata }: KubeObject, finalizer: string): 
 }
 
 /** Removes a finalizer and leaves those of others. The caller has seen that it is there. */
-export function removeFinalizerPatch({ metadata }: KubeObject, finalizer: string): JsonPatch {
-  const path = `/metadata/finalizers/${metadata.finalizers?.indexOf(finalizer)}`;
-  return [sameVersion(metadata.resourceVersion), { op: 'test', path, value: finalizer }, { op: 'remove', path }];
-}
-
-function sameVersion(resourceVersion: string) {
-  return { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion };
+export function removeFinalizerPatch(object: KubeObject, finalizer: string): JsonPatch {
+  const path = `/metadata/finalizers/${object.metadata.finalizers?.indexOf(finalizer)}`;
+  return [sameVersion(object), { op: 'test', path, value: finalizer }, { op: 'remove', path }];
 }

@@ -1,18 +1,19 @@
 import { agentManager, CONTROLLER_MANAGER } from '../../api/group.ts';
-import type { PlacedStatus } from '../../api/ownership.ts';
 import { whyLeftAlone } from '../../api/parse.ts';
-import { ApiError, isConflict, isInvalid, isNotFound } from '../../kube/errors.ts';
+import { isConflict, isNotFound } from '../../kube/errors.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import { keyOf } from '../../kube/object.ts';
 import { createOwnWrites } from '../../kube/own-writes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
 import type { Cluster } from '../cluster.ts';
+import { lostPatch } from '../lost-patch.ts';
+import { type JsonPatch, patchTested } from '../tested-patch.ts';
 import { isRemovedByAgent, withoutWord } from './agents-word.ts';
 import { type Decision, decideObject, saysLost } from './decide.ts';
-import { addFinalizerPatch, type JsonPatch, removeFinalizerPatch } from './finalizer.ts';
+import { addFinalizerPatch, removeFinalizerPatch } from './finalizer.ts';
 import type { PlacedKind, PlacedObject } from './placed-kind.ts';
-import { lostStatus, type ScheduledUpdate, saysScheduled, scheduledStatus } from './status.ts';
+import { type ScheduledUpdate, saysScheduled, scheduledStatus } from './status.ts';
 
 export interface ObjectReconcileOptions<T extends PlacedObject> {
   readonly kind: PlacedKind<T>;
@@ -161,9 +162,9 @@ class ObjectPass<T extends PlacedObject> {
     const current = await this.#kind.client.get(keyOf(object), { signal });
     if (current === undefined || current.metadata.uid !== object.metadata.uid) return settled;
     if (!saysLost(current)) {
-      const status = lostStatus(current, message, this.#clock.now());
-      const { resourceVersion } = current.metadata;
-      await this.#applyStatus(current, { status, fieldManager: agentManager(nodeName), resourceVersion }, signal);
+      const patch = lostPatch(current, message, this.#clock.now());
+      const options = { subresource: 'status', fieldManager: agentManager(nodeName), signal };
+      this.#own.remember(await patchTested(this.#kind.client, current, patch, options));
       this.#events.record(current, 'Warning', 'NodeLost', 'Observe', message);
     }
     liveness.noteTold(nodeName, current.metadata.uid);
@@ -189,33 +190,19 @@ class ObjectPass<T extends PlacedObject> {
     return recheck(Math.max(CONFLICT_MS, this.#cluster.liveness.remainingMs(nodeName)));
   }
 
-  async #writeScheduled(object: T, update: ScheduledUpdate, signal: AbortSignal): Promise<void> {
-    const status = scheduledStatus(object, update, this.#clock.now());
-    await this.#applyStatus(object, { status, fieldManager: CONTROLLER_MANAGER }, signal);
-  }
-
   /** Fails with a conflict if it is another object of the same name by now. */
-  async #applyStatus(
-    { metadata: { namespace, name, uid } }: PlacedObject,
-    what: { readonly status: PlacedStatus; readonly fieldManager: string; readonly resourceVersion?: string },
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { status, fieldManager, resourceVersion } = what;
-    const metadata = { namespace, name, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
-    this.#own.remember(await this.#kind.client.applyStatus({ metadata, status }, { fieldManager, signal }));
+  async #writeScheduled(object: T, update: ScheduledUpdate, signal: AbortSignal): Promise<void> {
+    const { namespace, name, uid } = object.metadata;
+    const draft = { metadata: { namespace, name, uid }, status: scheduledStatus(object, update, this.#clock.now()) };
+    const options = { fieldManager: CONTROLLER_MANAGER, signal };
+    this.#own.remember(await this.#kind.client.applyStatus(draft, options));
   }
 
   async #patch(object: T, patch: JsonPatch, signal: AbortSignal): Promise<T> {
-    try {
-      const options = { type: 'json', fieldManager: CONTROLLER_MANAGER, signal } as const;
-      const patched = await this.#kind.client.patch(keyOf(object), patch, options);
-      this.#own.remember(patched);
-      return patched;
-    } catch (error) {
-      // How the server answers a `test` that does not hold (RFC 6902): the object has changed.
-      if (isInvalid(error)) throw new ApiError(409, 'Conflict', 'the object has changed meanwhile', { cause: error });
-      throw error;
-    }
+    const options = { fieldManager: CONTROLLER_MANAGER, signal };
+    const patched = await patchTested(this.#kind.client, object, patch, options);
+    this.#own.remember(patched);
+    return patched;
   }
 }
 

@@ -1,5 +1,5 @@
-import { type Condition, findCondition, setCondition } from '../../api/conditions.ts';
-import { ownedByAgent, ownedByController, type PlacedStatus } from '../../api/ownership.ts';
+import { findCondition, setCondition } from '../../api/conditions.ts';
+import { ownedByController, type PlacedStatus } from '../../api/ownership.ts';
 import type { PlacedObject } from './placed-kind.ts';
 
 export interface ScheduledUpdate {
@@ -36,18 +36,4 @@ export function saysScheduled({ metadata, status }: PlacedObject, update: Schedu
     scheduled.observedGeneration === metadata.generation &&
     status.nodeName === update.nodeName
   );
-}
-
-/**
- * The agent's part of the status, whole, with Ready=Unknown: what else it had said stays as it was. That something is removed is not
- * said in its place: it may be the word of somebody else.
- */
-export function lostStatus({ metadata, status }: PlacedObject, message: string, now: Date): PlacedStatus {
-  const isWordOfRemoval = ({ type, status }: Condition) => type === 'Removed' && status === 'True';
-  const conditions = setCondition(
-    status.conditions?.filter((condition) => !isWordOfRemoval(condition)),
-    { type: 'Ready', status: 'Unknown', reason: 'NodeLost', message, observedGeneration: metadata.generation },
-    now,
-  );
-  return ownedByAgent({ ...status, conditions });
 }

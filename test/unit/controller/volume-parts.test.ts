@@ -1,12 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { VOLUME_FINALIZER } from '../../../src/api/group.ts';
+import { lostPatch } from '../../../src/controller/lost-patch.ts';
 import { addFinalizerPatch, removeFinalizerPatch } from '../../../src/controller/objects/finalizer.ts';
-import {
-  lostStatus,
-  type ScheduledUpdate,
-  saysScheduled,
-  scheduledStatus,
-} from '../../../src/controller/objects/status.ts';
+import { type ScheduledUpdate, saysScheduled, scheduledStatus } from '../../../src/controller/objects/status.ts';
 import { createCommitments } from '../../../src/controller/volumes/commitments.ts';
 import { condition, scheduled, T0, volumeOf } from '../../builders/objects.ts';
 
@@ -121,34 +117,30 @@ describe('scheduledStatus', () => {
   });
 });
 
-describe('lostStatus', () => {
-  it('is all that the agent had written, with Ready=Unknown, without the controller’s part', () => {
-    const mounted = condition('Mounted', 'True');
-    const volume = volumeOf({
-      metadata: { generation: 3 },
-      status: {
-        nodeName: 'node-a',
-        observedGeneration: 2,
-        sizeBytes: 10,
-        loopDevice: '/dev/loop1',
-        conditions: [scheduled(), condition('Ready', 'True'), mounted],
-      },
-    });
-    expect(lostStatus(volume, 'silent', now)).toEqual({
-      observedGeneration: 2,
-      sizeBytes: 10,
-      loopDevice: '/dev/loop1',
-      conditions: [
-        {
-          type: 'Ready',
-          status: 'Unknown',
-          reason: 'NodeLost',
-          message: 'silent',
-          lastTransitionTime: '2026-02-02T03:04:05Z',
-          observedGeneration: 3,
-        },
-        mounted,
+describe('lostPatch', () => {
+  const ready = {
+    type: 'Ready',
+    status: 'Unknown',
+    reason: 'NodeLost',
+    message: 'silent',
+    lastTransitionTime: '2026-02-02T03:04:05Z',
+    observedGeneration: 3,
+  };
+  const version = { op: 'test', path: '/metadata/resourceVersion', value: '7' };
+  const before = [scheduled(), condition('Ready', 'True'), condition('Mounted', 'True')];
+  it.each([
+    [
+      'in its place',
+      before,
+      [
+        { op: 'test', path: '/status/conditions/1/type', value: 'Ready' },
+        { op: 'replace', path: '/status/conditions/1', value: ready },
       ],
-    });
+    ],
+    ['behind others', [scheduled()], [{ op: 'add', path: '/status/conditions/1', value: ready }]],
+    ['alone', undefined, [{ op: 'add', path: '/status/conditions', value: [ready] }]],
+  ])('F38 it is Ready=Unknown %s and nothing else of the status', (_, conditions, operations) => {
+    const volume = volumeOf({ metadata: { generation: 3 }, status: { nodeName: 'node-a', sizeBytes: 10, conditions } });
+    expect(lostPatch(volume, 'silent', now)).toEqual([version, ...operations]);
   });
 });
