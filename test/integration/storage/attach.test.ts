@@ -1,11 +1,16 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { readSuperblock } from '../../../src/host/superblock.ts';
+import { openRoot } from '../../../src/storage/root.ts';
 import { bringDown } from '../../../src/storage/volumes/bring-down.ts';
 import { bringUp } from '../../../src/storage/volumes/bring-up.ts';
+import { createImage } from '../../../src/storage/volumes/create.ts';
 import { observeVolume } from '../../../src/storage/volumes/observe.ts';
+import { removeVolume } from '../../../src/storage/volumes/remove.ts';
 import { resizeVolume } from '../../../src/storage/volumes/resize.ts';
 import { tune } from '../../../src/storage/volumes/tune.ts';
 import { isLive, loopsOf, mountsBelow, sh } from '../recovery/host-view.ts';
@@ -51,6 +56,41 @@ describe('bringUp: one loop device for an image', () => {
     await bringUp(store.storage, uid, SETTINGS);
     expect(loopsOf(store.layout.imagePath(uid))).toEqual([loopPath]);
     expect((await observeVolume(store.storage, uid)).tree?.loopPath).toBe(loopPath);
+  });
+
+  it('C16 bringUp, removeVolume: the device of a file with the same inode number on another file system is left alone', async () => {
+    await using scratch = scratchDir();
+    const [ours, foreign] = ['ours', 'foreign'].map((name) => path.join(scratch.dir, name)) as [string, string];
+    for (const dir of [ours, foreign]) {
+      sh('mkdir', dir);
+      sh('mount', '-t', 'tmpfs', '-o', 'inode64', 'tmpfs', dir);
+    }
+    const storage = storageIn(ours);
+    const root = await openRoot(storage);
+    const uid = randomUUID();
+    const imagePath = storage.layout.imagePath(uid);
+    const twinPath = path.join(foreign, 'twin');
+    try {
+      await createImage(storage, { uid, namespace: 'default', name: 'vol' }, 256 * MiB);
+      const { ino } = statSync(imagePath);
+      do {
+        rmSync(twinPath, { force: true });
+        writeFileSync(twinPath, '');
+      } while (statSync(twinPath).ino < ino);
+      expect(statSync(twinPath).ino).toBe(ino);
+      sh('truncate', '--size=256M', twinPath);
+      const twin = sh('losetup', '--find', '--show', twinPath);
+      await bringUp(storage, uid, SETTINGS);
+      expect(loopsOf(imagePath)).toHaveLength(1);
+      expect(loopsOf(imagePath)).not.toContain(twin);
+      expect(await removeVolume(storage, uid)).toBe('removed');
+      expect(loopsOf(twinPath)).toEqual([twin]);
+      expect(sh('losetup', '--noheadings', '--output', 'AUTOCLEAR', twin)).toBe('0');
+      expect(await readSuperblock(twinPath)).toBeUndefined();
+    } finally {
+      for (const loop of loopsOf(twinPath)) sh('losetup', '--detach', loop);
+      await root.release();
+    }
   });
 
   it('C16 bringUp: with a second loop device on the image nothing is mounted, and neither is detached', async () => {

@@ -71,6 +71,19 @@ describe('removeVolume', () => {
     expect(leftOf(store)).toEqual([]);
   });
 
+  it('C13 removeVolume: as long as the image can not be deleted its record stays', async () => {
+    await using store = await openStore();
+    const uid = await store.made();
+    sh('chattr', '+i', store.layout.imagesPath);
+    try {
+      await expect(removeVolume(store.storage, uid)).rejects.toMatchObject({ code: 'failed' });
+      expect(await store.record(uid)).toMatchObject({ uid });
+    } finally {
+      sh('chattr', '-i', store.layout.imagesPath);
+    }
+    expect(await removeVolume(store.storage, uid)).toBe('removed');
+  });
+
   it('C9 removeVolume: another file in the place of the image is not deleted', async () => {
     await using store = await openStore();
     const uid = await store.made();
