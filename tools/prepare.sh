@@ -42,6 +42,7 @@ needed_for_e2e=(
   "gcc gcc" "pkg-config pkg-config" "/usr/include/seccomp.h libseccomp-dev" # build runc
   "ip iproute2" "iptables iptables" "conntrack conntrack" "/usr/lib/cni/bridge containernetworking-plugins" # join nodes and pods
 )
+[[ $purpose == demo ]] || needed_commands+=("strace strace") # which devices the tools open
 [[ $purpose != e2e ]] || needed_commands+=("${needed_for_e2e[@]}")
 
 is_there() { # command or file

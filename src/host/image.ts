@@ -1,4 +1,5 @@
 import type { Run } from './command.ts';
+import { readFilesystemUUID } from './superblock.ts';
 
 /** Copies of images on the node's own filesystem, and what makes one a filesystem of its own. */
 
@@ -19,11 +20,13 @@ export async function copySparse(run: Run, source: string, destination: string):
 }
 
 /**
- * The unmounted filesystem in the image has this UUID; only its superblocks are rewritten, as the old one is kept as
- * `metadata_uuid` (btrfstune(8), Linux 5.0). Throws CommandError, also on what is no whole filesystem.
+ * The unmounted filesystem in the image has a new UUID, which is returned; only its superblocks are rewritten, as the old one is kept as
+ * `metadata_uuid` (btrfstune(8), Linux 5.0). The tool makes it up: one that it is given it looks for on every block device of the
+ * machine. Throws CommandError, also on what is no whole filesystem.
  */
-export async function setFilesystemUUID(run: Run, imagePath: string, uuid: string): Promise<void> {
-  await run({ file: 'btrfstune', args: ['-M', uuid, imagePath], timeoutMs: TUNE_TIMEOUT_MS });
+export async function renewFilesystemUUID(run: Run, imagePath: string): Promise<string> {
+  await run({ file: 'btrfstune', args: ['-m', imagePath], timeoutMs: TUNE_TIMEOUT_MS });
+  return await readFilesystemUUID(imagePath);
 }
 
 /** A mount of the filesystem without `subvol` options is one of this subvolume. Not durable before a sync. */

@@ -1,26 +1,27 @@
 import { CommandError, type Run } from './command.ts';
 
 export interface FormatOptions {
-  readonly filesystemUUID: string;
   readonly metadataProfile: 'single' | 'dup';
-  readonly label?: string | undefined;
+  readonly label: string;
 }
 
 /** Wanted and not vital; the default of btrfs-progs since 5.15, unknown before 5.9. */
 const BEST_EFFORT_ARGS = ['--runtime-features', 'free-space-tree'] as const;
 
-/** Arguments of mkfs.btrfs; forced: it asks nothing about what is on the device. */
+/**
+ * Arguments of mkfs.btrfs; forced: it asks nothing about what is on the device. The filesystem gets a UUID that the tool makes up: one that it
+ * is given it looks for on every block device of the machine, and waits for the first that does not answer.
+ */
 export function mkfsArgs(device: string, options: FormatOptions, bestEffort: readonly string[]): readonly string[] {
   return [
     '--force',
     '--quiet',
-    '--uuid',
-    options.filesystemUUID,
     '--data',
     'single',
     '--metadata',
     options.metadataProfile,
-    ...(options.label ? ['--label', options.label] : []),
+    '--label',
+    options.label,
     ...bestEffort,
     '--',
     device,

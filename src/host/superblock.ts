@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { Run } from './command.ts';
+import { UnexpectedOutputError } from './unexpected-output.ts';
 
 /** What the primary btrfs superblock says (64 KiB into the device; fs/btrfs/fs.h `struct btrfs_super_block`). */
 export interface Superblock {
@@ -16,11 +17,14 @@ export interface Superblock {
   readonly isMixed: boolean;
   /** A filesystem that others are made on top of, which is never written to (btrfstune -S). */
   readonly isSeed: boolean;
+  readonly label: string;
 }
 
 const TIMEOUT_MS = 10_000;
 const OFFSET = 0x10000;
 const LENGTH = 0x1000;
+const LABEL_OFFSET = 0x12b;
+const LABEL_LENGTH = 256;
 const MAGIC = '_BHRfS_M';
 const FLAG_SEEDING = 1n << 32n;
 const INCOMPAT_MIXED_GROUPS = 1n << 2n;
@@ -31,6 +35,13 @@ export async function readSuperblock(imagePath: string): Promise<Superblock | un
   const block = Buffer.alloc(LENGTH);
   const { bytesRead } = await file.read(block, 0, LENGTH, OFFSET);
   return bytesRead < LENGTH ? undefined : parseSuperblock(block);
+}
+
+/** The UUID of the filesystem in an image file that a tool has just made or renamed. */
+export async function readFilesystemUUID(imagePath: string): Promise<string> {
+  const superblock = await readSuperblock(imagePath);
+  if (superblock === undefined) throw new UnexpectedOutputError(`superblock of ${imagePath}`, '');
+  return superblock.filesystemUUID;
 }
 
 /**
@@ -58,5 +69,6 @@ export function parseSuperblock(block: Buffer): Superblock | undefined {
     sectorBytes: block.readUInt32LE(0x90),
     isMixed: (block.readBigUInt64LE(0xbc) & INCOMPAT_MIXED_GROUPS) !== 0n,
     isSeed: (block.readBigUInt64LE(0x38) & FLAG_SEEDING) !== 0n,
+    label: block.toString('utf8', LABEL_OFFSET, LABEL_OFFSET + LABEL_LENGTH).replace(/\0.*$/s, ''),
   };
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
@@ -13,10 +12,8 @@ const volumeRecordSchema = z.object({
   namespace: z.string(),
   name: z.string(),
   createdAt: z.iso.datetime(),
-  /** Chosen before the format, so that an interrupted format is recognised as ours. */
+  /** Before a format has come to its end this is the label of what it makes too: so an interrupted one is recognised as ours. */
   filesystemUUID: z.string(),
-  /** UUIDs that an interrupted format or import may have left in the image: they are ours until it is blank or formatted. */
-  formerUUIDs: z.array(z.string()).optional(),
   /** The image that this record was made for; a format happens to no other. */
   imageInode: z.number(),
   /** False until the filesystem is complete and on disk: only then may it be formatted (again). */
@@ -52,17 +49,6 @@ const volumeRecordSchema = z.object({
     .optional(),
 });
 export type VolumeRecord = z.infer<typeof volumeRecordSchema>;
-
-/** The record with a UUID that no device has, before it is made true; the one of before stays known as ours. */
-export function withNewUUID(record: VolumeRecord): VolumeRecord {
-  const { filesystemUUID, formerUUIDs = [] } = record;
-  return { ...record, filesystemUUID: randomUUID(), formerUUIDs: [...formerUUIDs, filesystemUUID] };
-}
-
-/** The record once the image is blank, or has the recorded UUID. */
-export function withoutFormerUUIDs({ formerUUIDs: _, ...record }: VolumeRecord): VolumeRecord {
-  return record;
-}
 
 /** A record is there that can't be read: it is torn, or of a later version. */
 export interface RecordDamage {

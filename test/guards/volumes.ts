@@ -139,10 +139,10 @@ export const volumeGuards: readonly Guard[] = [
   },
   {
     promise: 'F5',
-    breaks: 'only the newest UUID were known as ours',
+    breaks: 'only the recorded UUID, and not the label, told an interrupted format as ours',
     file: 'src/storage/volumes/identify.ts',
-    from: '[record.filesystemUUID, ...(record.formerUUIDs ?? [])];\n  const ours',
-    to: '[record.filesystemUUID];\n  const ours',
+    from: '[superblock?.filesystemUUID, superblock?.label]',
+    to: '[superblock?.filesystemUUID]',
     test: KEPT_TEST,
     title: 'F5',
   },

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
@@ -6,7 +5,7 @@ import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import type { Run } from '../../host/command.ts';
 import { syncFile } from '../../host/coreutils.ts';
 import { sha256OfFile } from '../../host/digest.ts';
-import { setDefaultSubvolume, setFilesystemUUID } from '../../host/image.ts';
+import { renewFilesystemUUID, setDefaultSubvolume } from '../../host/image.ts';
 import { attachLoopDevice, detachLoopDevice } from '../../host/losetup.ts';
 import { mountBtrfs } from '../../host/mount.ts';
 import { showSubvolume } from '../../host/subvolume.ts';
@@ -60,9 +59,9 @@ export async function exportImage(
       await mkdir(dirname(directory), { recursive: true, mode: 0o700 });
       await ensurePrivateDirectory(directory);
       const partialPath = join(directory, PARTIAL_NAME);
-      const filesystemUUID = randomUUID();
+      let filesystemUUID: string;
       try {
-        await copy(storage, run, record, { partialPath, filesystemUUID }, options);
+        filesystemUUID = await copy(storage, run, record, partialPath, options);
       } catch (error) {
         await release(storage, uninterrupted, uid, partialPath)
           .then(() => rm(partialPath, { force: true }))
@@ -96,24 +95,22 @@ async function proveDown(storage: Storage, run: Run, uid: string): Promise<Volum
   return record;
 }
 
-interface Copy {
-  readonly partialPath: string;
-  readonly filesystemUUID: string;
-}
-
-/** NOTE: until it has a UUID of its own the copy must not be attached: two of one UUID are one to the kernel. */
+/**
+ * Returns the UUID of the copy.
+ * NOTE: until it has a UUID of its own the copy must not be attached: two of one UUID are one to the kernel.
+ */
 async function copy(
   storage: Storage,
   run: Run,
   { uid, tree }: VolumeRecord,
-  { partialPath, filesystemUUID }: Copy,
+  partialPath: string,
   { onProgress }: ExportOptions,
-): Promise<void> {
+): Promise<string> {
   if (tree === undefined) throw new StorageError('damaged', 'the record names no tree', { reason: 'RecordDamaged' });
   const imagePath = storage.layout.imagePath(uid);
   const { size: sizeBytes } = await stat(imagePath);
   await copyImage(run, imagePath, partialPath, (movedBytes) => onProgress({ phase: 'copying', sizeBytes, movedBytes }));
-  await setFilesystemUUID(run, partialPath, filesystemUUID);
+  const filesystemUUID = await renewFilesystemUUID(run, partialPath);
   const topPath = storage.layout.topPath(uid);
   await mkdir(topPath, { mode: 0o700 });
   const loopPath = await attachLoopDevice(run, partialPath, {});
@@ -126,6 +123,7 @@ async function copy(
     throw new StorageError('in-use', 'the copy of the image is still mounted somewhere', { reason: 'StillInUse' });
   }
   await syncFile(run, partialPath);
+  return filesystemUUID;
 }
 
 /** The copy is neither mounted nor attached; safe to repeat. */

@@ -5,7 +5,7 @@ import { snapshotSubvolume } from '../../host/subvolume.ts';
 import { attempt, placesOf, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, STAGING_NAME } from '../layout.ts';
-import { saveRecord, type VolumeRecord, withNewUUID, withoutFormerUUIDs } from '../records.ts';
+import { saveRecord, type VolumeRecord } from '../records.ts';
 import { type Incoming, receiveStaged, removeStaged } from '../snapshots/receive.ts';
 import { createTree, type Tree } from '../tree.ts';
 import { takeDown } from './bring-down.ts';
@@ -121,11 +121,9 @@ export async function giveUp(storage: Storage, run: Run, uid: string, sizeBytes?
     });
   }
   const { tree: _, ...unformatted } = record;
-  // mkfs.btrfs may still find the old UUID on a device that the image was attached to.
-  const blank = { ...withNewUUID(unformatted), sizeBytes: sizeBytes ?? record.sizeBytes };
+  const blank = { ...unformatted, sizeBytes: sizeBytes ?? record.sizeBytes };
   await saveRecord(storage.layout, blank);
   const imagePath = storage.layout.imagePath(uid);
   await truncateFile(run, imagePath, 0);
   await truncateFile(run, imagePath, blank.sizeBytes);
-  await saveRecord(storage.layout, withoutFormerUUIDs(blank));
 }

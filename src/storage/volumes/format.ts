@@ -1,15 +1,15 @@
 import { mkdir } from 'node:fs/promises';
-import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
+import { setFilesystemLabel, syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner } from '../../host/coreutils.ts';
 import { makeFilesystem } from '../../host/mkfs.ts';
 import { createSubvolume, showSubvolume } from '../../host/subvolume.ts';
-import { readSuperblock } from '../../host/superblock.ts';
+import { readFilesystemUUID } from '../../host/superblock.ts';
 import type { Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, TREE_NAME } from '../layout.ts';
-import { saveRecord, type VolumeRecord, withNewUUID, withoutFormerUUIDs } from '../records.ts';
+import { saveRecord, type VolumeRecord } from '../records.ts';
 import { mountOnce } from './mount-once.ts';
 import type { MountSettings } from './mount-options.ts';
 import { removeTop } from './top-mount.ts';
@@ -37,20 +37,15 @@ export async function format(
   const { layout } = storage;
   const topPath = layout.topPath(record.uid);
   await removeTop(storage, run, record.uid);
-  const ours = [record.filesystemUUID, ...(record.formerUUIDs ?? [])];
-  if ((await Promise.all(ours.map(liveDevices))).some((live) => live !== undefined)) {
+  if ((await liveDevices(record.filesystemUUID)) !== undefined) {
     throw new StorageError('in-use', 'an unfinished filesystem of this volume is still mounted elsewhere', {
       reason: 'StillInUse',
     });
   }
-  const fresh = await withUnusedUUID(storage, record);
-  await makeFilesystem(run, loopPath, {
-    filesystemUUID: fresh.filesystemUUID,
-    metadataProfile: settings.metadataProfile,
-    label: settings.label,
-  });
+  const fresh = await makeMarked(storage, run, record, loopPath, settings);
   await mkdir(topPath, { mode: 0o700 });
   await mountOnce(storage, run, record.uid, loopPath, topPath, settings, 'subvolid=5');
+  await setFilesystemLabel(run, topPath, settings.label);
   const treePath = `${topPath}/${TREE_NAME}`;
   await createSubvolume(run, treePath);
   if (settings.content === 'Empty') {
@@ -59,7 +54,7 @@ export async function format(
   }
   await syncFilesystem(run, topPath);
   const done = {
-    ...withoutFormerUUIDs(fresh),
+    ...fresh,
     initialized: settings.content === 'Empty',
     tree: await showSubvolume(run, treePath),
   };
@@ -67,10 +62,16 @@ export async function format(
   return done;
 }
 
-/** mkfs.btrfs refuses a UUID that it finds on any device, and an interrupted format has left the recorded one on this. */
-async function withUnusedUUID(storage: Storage, record: VolumeRecord): Promise<VolumeRecord> {
-  if ((await readSuperblock(storage.layout.imagePath(record.uid))) === undefined) return record;
-  const renewed = withNewUUID(record);
-  await saveRecord(storage.layout, renewed);
-  return renewed;
+/** Nobody knows its UUID before it is made. Until the record has that, what it had is the label, by which the filesystem is known as ours. */
+async function makeMarked(
+  { layout }: Storage,
+  run: Run,
+  record: VolumeRecord,
+  loopPath: string,
+  { metadataProfile }: VolumeSettings,
+): Promise<VolumeRecord> {
+  await makeFilesystem(run, loopPath, { metadataProfile, label: record.filesystemUUID });
+  const made = { ...record, filesystemUUID: await readFilesystemUUID(layout.imagePath(record.uid)) };
+  await saveRecord(layout, made);
+  return made;
 }

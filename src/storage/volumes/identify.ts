@@ -37,8 +37,7 @@ export async function proveUnformatted(storage: Storage, run: Run, record: Volum
   if (image.inode !== record.imageInode) throw foreign(imagePath, 'is not the one that was made for this volume');
   if (image.allocatedBytes === 0) return;
   const superblock = await readSuperblock(imagePath);
-  const known = [record.filesystemUUID, ...(record.formerUUIDs ?? [])];
-  const ours = superblock !== undefined && known.includes(superblock.filesystemUUID);
+  const ours = [superblock?.filesystemUUID, superblock?.label].includes(record.filesystemUUID);
   const found = superblock === undefined ? await probeContent(run, imagePath) : 'another btrfs';
   if (!ours && found !== undefined) throw foreign(imagePath, `holds ${found}, which the operator did not make`);
 }

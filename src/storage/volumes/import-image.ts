@@ -5,11 +5,11 @@ import { readDataProfiles } from '../../host/btrfs-sysfs.ts';
 import { CommandError, type Run } from '../../host/command.ts';
 import { syncFile, truncateFile } from '../../host/coreutils.ts';
 import { sha256OfFile } from '../../host/digest.ts';
-import { setFilesystemUUID } from '../../host/image.ts';
+import { renewFilesystemUUID } from '../../host/image.ts';
 import { readSuperblock, type Superblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { saveRecord, type VolumeRecord, withNewUUID, withoutFormerUUIDs } from '../records.ts';
+import { saveRecord, type VolumeRecord } from '../records.ts';
 import { attachOnce, holdDevice } from './attach.ts';
 import { takeDown } from './bring-down.ts';
 import { copyImage, watchAllocated } from './copy-image.ts';
@@ -60,12 +60,12 @@ export async function importImage(
         const { size } = await stat(source.path);
         proveImportable(await readSuperblock(source.path), size, options.sizeBytes);
       }
-      // btrfstune refuses a UUID that is on any device, and what an interrupted run had attached may be seen there still.
-      const { tree: _, ...blank } = withNewUUID(record);
+      const { tree: _, ...blank } = record;
       await saveRecord(storage.layout, blank);
       try {
-        await copy(storage, run, blank, source, options);
-        await adopt(storage, run, blank, options);
+        const renamed = { ...blank, filesystemUUID: await copy(storage, run, uid, source, options) };
+        await saveRecord(storage.layout, renamed);
+        await adopt(storage, run, renamed, options);
       } catch (error) {
         await giveUp(storage, uninterrupted, uid).catch(() => undefined);
         throw error;
@@ -74,14 +74,15 @@ export async function importImage(
   );
 }
 
+/** Returns the UUID of the copy, which is not attached before the record has it. */
 async function copy(
   { layout }: Storage,
   run: Run,
-  record: VolumeRecord,
+  uid: string,
   source: ImageSource,
   { sizeBytes, signal, onBytes }: ImportOptions,
-): Promise<void> {
-  const imagePath = layout.imagePath(record.uid);
+): Promise<string> {
+  const imagePath = layout.imagePath(uid);
   if ('path' in source) await copyFile(run, source, imagePath, { signal, onBytes });
   else {
     using _look = watchAllocated(imagePath, onBytes);
@@ -90,11 +91,12 @@ async function copy(
   }
   // What was copied counts, not what was looked at before.
   const superblock = proveImportable(await readSuperblock(imagePath), (await stat(imagePath)).size, sizeBytes);
-  await setFilesystemUUID(run, imagePath, record.filesystemUUID).catch((error: unknown) => {
+  const filesystemUUID = await renewFilesystemUUID(run, imagePath).catch((error: unknown) => {
     throw error instanceof CommandError && error.failure.exitCode === 1 ? noWholeFilesystem(error) : error;
   });
   await truncateFile(run, imagePath, targetOf(superblock, sizeBytes));
   await syncFile(run, imagePath);
+  return filesystemUUID;
 }
 
 async function copyFile(
@@ -174,6 +176,6 @@ async function adopt(
   }).catch((error: unknown) => {
     throw error instanceof CommandError && error.command.file === 'mount' ? noWholeFilesystem(error) : error;
   });
-  const whole = { ...withoutFormerUUIDs(record), tree, initialized: true, sizeBytes: (await stat(imagePath)).size };
+  const whole = { ...record, tree, initialized: true, sizeBytes: (await stat(imagePath)).size };
   await saveRecord(storage.layout, whole);
 }

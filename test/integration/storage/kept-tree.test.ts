@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadRecord, saveRecord, withNewUUID } from '../../../src/storage/records.ts';
-import { bringDown } from '../../../src/storage/volumes/bring-down.ts';
+import { readSuperblock } from '../../../src/host/superblock.ts';
 import { bringUp } from '../../../src/storage/volumes/bring-up.ts';
 import { sh } from '../recovery/host-view.ts';
 import { mountAt } from '../volumes/kernel.ts';
-import { MiB, openStore, SETTINGS } from './store.ts';
+import { makeShims } from './shims.ts';
+import { MiB, openStore, SETTINGS, scratchDir } from './store.ts';
 
 describe('what storage remembers', () => {
   it('F4 of a tree counts only for the mount of now: after a hand-made detach nothing works on the device of then', async () => {
@@ -30,23 +30,27 @@ describe('what storage remembers', () => {
     expect(now).toBe(mountAt(store.layout.volumePath(uid))?.source);
   });
 
-  it.each([
-    ['is saved before mkfs makes it true', 1],
-    ['was renewed more than once since', 3],
-  ])('F5 of a UUID %s does not make its own image a foreign one', async (_, times) => {
-    await using store = await openStore();
-    const { storage, layout } = store;
-    const uid = await store.mounted();
-    await bringDown(storage, uid);
-    // As an agent leaves it that is killed between the record and mkfs, btrfstune or truncate.
-    const { tree: _tree, ...whole } = await store.record(uid);
-    let record = { ...whole, initialized: false };
-    for (let time = 0; time < times; time++) record = withNewUUID(record);
-    await saveRecord(layout, record);
-    await bringUp(storage, uid, SETTINGS);
-    const done = await loadRecord(layout, uid);
-    expect([done?.initialized, done?.formerUUIDs]).toEqual([true, undefined]);
-  });
+  it.each([1, 3])(
+    'F5 of an image that a format left %i times is enough to know it, whatever UUID it has',
+    async (times) => {
+      await using scratch = scratchDir();
+      const shims = makeShims(scratch.dir);
+      await using store = await openStore({ commandPath: shims.commandPath });
+      const uid = await store.made(128 * MiB);
+      const { filesystemUUID: chosen } = await store.record(uid);
+      // As an agent leaves it that is killed between mkfs and the record.
+      shims.fail('^mkfs', { fault: 'after' });
+      for (let time = 0; time < times; time++) {
+        await expect(bringUp(store.storage, uid, SETTINGS)).rejects.toThrow('injected');
+        const left = await readSuperblock(store.layout.imagePath(uid));
+        expect([left?.label, left?.filesystemUUID === chosen]).toEqual([chosen, false]);
+      }
+      shims.heal();
+      await bringUp(store.storage, uid, SETTINGS);
+      const made = await readSuperblock(store.layout.imagePath(uid));
+      expect(await store.record(uid)).toMatchObject({ initialized: true, filesystemUUID: made?.filesystemUUID });
+    },
+  );
 
   it('A5 of the image it made: another file in its place is never formatted, blank or not', async () => {
     await using store = await openStore();

@@ -50,7 +50,7 @@ describe('blkid', () => {
 describe('superblock', () => {
   const block = fixture('mkfs.btrfs-6.2-superblock');
 
-  it('A23 parseSuperblock: tells UUID, last commit, size, number of devices, and whether it is a seed', () => {
+  it('A23 parseSuperblock: tells UUID, last commit, size, number of devices, label, and whether it is a seed', () => {
     const plain = {
       filesystemUUID: FILESYSTEM_UUID,
       generation: 7,
@@ -59,8 +59,12 @@ describe('superblock', () => {
       sectorBytes: 4096,
       isMixed: false,
       isSeed: false,
+      label: 'demo',
     };
     expect(parseSuperblock(block)).toEqual(plain);
+    const labelled = Buffer.from(block);
+    labelled.write('über all\0rest', 0x12b);
+    expect(parseSuperblock(labelled)).toEqual({ ...plain, label: 'über all' });
     const seed = Buffer.from(block);
     seed.writeBigUInt64LE(2n ** 32n, 0x38);
     seed.writeBigUInt64LE(3n, 0x88);
@@ -146,14 +150,12 @@ describe('btrfs', () => {
     ['single', '--metadata single'],
     ['dup', '--metadata dup'],
   ] as const)('A4 mkfsArgs: metadata %s', (metadataProfile, args) => {
-    expect(mkfsArgs('/dev/loop7', { filesystemUUID: FILESYSTEM_UUID, metadataProfile }, []).join(' ')).toContain(args);
+    expect(mkfsArgs('/dev/loop7', { label: 'a', metadataProfile }, []).join(' ')).toContain(args);
   });
 
-  it('A4 mkfsArgs: a label is one argument, and none is none', () => {
-    const options = { filesystemUUID: FILESYSTEM_UUID, metadataProfile: 'single' } as const;
-    const args = mkfsArgs('/dev/loop7', { ...options, label: '-f a' }, ['--best']);
+  it('A4 mkfsArgs: a label is one argument', () => {
+    const args = mkfsArgs('/dev/loop7', { metadataProfile: 'single', label: '-f a' }, ['--best']);
     expect(args.slice(args.indexOf('--label'))).toEqual(['--label', '-f a', '--best', '--', '/dev/loop7']);
-    expect(mkfsArgs('/dev/loop7', { ...options, label: '' }, [])).not.toContain('--label');
   });
 });
 

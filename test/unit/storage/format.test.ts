@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { makeFilesystem } from '../../../src/host/mkfs.ts';
 import { type Script, scriptedRun } from '../../fakes/scripted-run.ts';
 
-const options = { filesystemUUID: '6b1f33a5-93e3-4a8b-9c54-0d8d39c6a1f0', metadataProfile: 'single' } as const;
+const options = { label: '6b1f33a5-93e3-4a8b-9c54-0d8d39c6a1f0', metadataProfile: 'single' } as const;
 const format = (script: Script) => {
   const { run, commands } = scriptedRun(script);
   return { commands, made: makeFilesystem(run, '/dev/loop7', options) };
@@ -18,7 +18,7 @@ describe('makeFilesystem', () => {
     await made;
     expect(commands).toHaveLength(2);
     expect(commands[1]).not.toContain('free-space-tree');
-    expect(commands[1]).toContain(options.filesystemUUID);
+    expect(commands[1]).toContain(options.label);
   });
 
   it('C20 makeFilesystem: when both tries fail the first error is kept', async () => {

@@ -2,16 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { layoutOf } from '../../../src/storage/layout.ts';
-import { ensurePrivateDirectory, removeRecord, saveRecord } from '../../../src/storage/records.ts';
 import { recordOf, UID } from '../../builders/observations.ts';
 
 /** What was asked of the node's filesystem, in order: `kill -9` keeps the page cache, so only the order of calls shows what a power cut leaves. */
-const calls = vi.hoisted((): string[] => []);
+const calls: string[] = [];
+let records: typeof import('../../../src/storage/records.ts');
 
-vi.mock('node:fs/promises', async (original) => {
-  const fs = await original<typeof import('node:fs/promises')>();
+async function notingCalls() {
+  const fs = await vi.importActual<typeof import('node:fs/promises')>('node:fs/promises');
   const named = (file: unknown) => path.basename(String(file));
   const noting =
     <A extends unknown[], R>(name: string, work: (...args: A) => Promise<R>) =>
@@ -39,13 +39,25 @@ vi.mock('node:fs/promises', async (original) => {
     return handle;
   };
   return { ...fs, open, rename: noting('rename', fs.rename), rm: noting('rm', fs.rm) };
+}
+
+// Files share their modules: those of others have the real one already.
+beforeAll(async () => {
+  vi.resetModules();
+  vi.doMock('node:fs/promises', notingCalls);
+  records = await import('../../../src/storage/records.ts');
+});
+
+afterAll(() => {
+  vi.doUnmock('node:fs/promises');
+  vi.resetModules();
 });
 
 it('C6 saveRecord: the file is on disk before it gets its name, and the name before the save is done', async () => {
   const layout = layoutOf(mkdtempSync(path.join(tmpdir(), 'save-order-')));
   try {
-    await ensurePrivateDirectory(layout.recordsPath);
-    await saveRecord(layout, recordOf());
+    await records.ensurePrivateDirectory(layout.recordsPath);
+    await records.saveRecord(layout, recordOf());
     const [temporary, name] = [`${UID}.json.tmp`, `${UID}.json`];
     expect(calls.splice(0)).toEqual([
       `write ${temporary}`,
@@ -53,7 +65,7 @@ it('C6 saveRecord: the file is on disk before it gets its name, and the name bef
       `rename ${temporary} ${name}`,
       'sync records',
     ]);
-    await removeRecord(layout, UID);
+    await records.removeRecord(layout, UID);
     expect(calls).toEqual([`rm ${name}`, 'sync records']);
   } finally {
     rmSync(layout.rootPath, { recursive: true });
