@@ -31,7 +31,7 @@ import {
   startVolumeReconciler,
 } from './reconcilers.ts';
 import { createRenewal } from './renewal.ts';
-import { createServe } from './snapshots/serve.ts';
+import { createStreamSource } from './snapshots/serve.ts';
 import { startTransferPort } from './transfer/port.ts';
 import { createTriggers, type Queues, type Triggers } from './triggers.ts';
 import { createVolumeWatch } from './volumes/watch.ts';
@@ -65,7 +65,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     transport,
     log,
     hooks: createTransferMetrics(agent.metrics.registry),
-    serve: createServe({
+    source: createStreamSource({
       nodeName,
       storage,
       client: createResourceClient(transport, snapshotType),

@@ -39,21 +39,24 @@ export interface PeerRequest extends StreamRequest {
   readonly peerNodeName: string;
 }
 
-/**
- * Decides about a request and starts the stream; throws {@link TransferRefusal} to refuse. Called when the request's turn has
- * come. The signal aborts when the peer is gone or stalls, or the server stops.
- */
-export type ServeStream = (request: PeerRequest, signal: AbortSignal) => Promise<ServedStream>;
+/** Both throw {@link TransferRefusal} to refuse. Their signal aborts when the peer is gone or stalls, or the server stops. */
+export interface StreamSource {
+  /** The peer may have what it asks for. Asked before the request has a place, or one in line. */
+  readonly authorise: (request: PeerRequest, signal: AbortSignal) => Promise<void>;
+  /** Decides once more and starts the stream: the turn of the request may have come long after. */
+  readonly serve: (request: PeerRequest, signal: AbortSignal) => Promise<ServedStream>;
+}
 
-export interface TransferServerOptions {
+export interface TransferServerOptions extends StreamSource {
   /** `host:port` or `:port`; port 0 for a free one. */
   readonly address: string;
   readonly identity: TlsIdentity;
-  readonly serve: ServeStream;
-  /** Streams sent at once; other requests wait, in turn between namespaces. */
+  /** Streams sent at once, half of them to one peer at most; other requests wait, in turn between namespaces. */
   readonly limit: number;
   /** Requests that may wait; 256 if absent. */
   readonly maxWaiting?: number;
+  /** Requests of one peer at once, in line or not; 32 if absent: more than an agent has passes that fetch. */
+  readonly maxOfPeer?: number;
   /** How long a peer may take nothing; 30,000 if absent. */
   readonly idleMs?: number;
   /** Until a peer has shown who it is and said what it wants; 10,000 if absent: it is an agent that has both at hand. */
@@ -75,6 +78,7 @@ const DEFAULT_IDLE_MS = 30_000;
 const DEFAULT_MAX_WAITING = 256;
 const DEFAULT_INTRODUCTION_MS = 10_000;
 const MAX_CONNECTIONS = 512;
+const DEFAULT_MAX_OF_PEER = 32;
 const MAX_HEADER_BYTES = 4_096;
 const BUFFER_BYTES = 1024 * 1024;
 const BUSY_RETRY_MS = 15_000;
@@ -86,7 +90,9 @@ export async function startTransferServer(options: TransferServerOptions): Promi
   const stopped = new AbortController();
   const { limit, maxWaiting = DEFAULT_MAX_WAITING, hooks, identity, address } = options;
   const { introductionMs = DEFAULT_INTRODUCTION_MS } = options;
-  const places = createPlaces({ limit, maxWaiting, ...(hooks?.onLine && { onChange: hooks.onLine }) });
+  const limitWithin = Math.ceil(limit / 2);
+  const places = createPlaces({ limit, limitWithin, maxWaiting, ...(hooks?.onLine && { onChange: hooks.onLine }) });
+  const ofPeers = createPlaces({ limit: MAX_CONNECTIONS, limitWithin: options.maxOfPeer ?? DEFAULT_MAX_OF_PEER });
   const server = createServer(
     {
       ...tlsOptions(identity),
@@ -99,7 +105,7 @@ export async function startTransferServer(options: TransferServerOptions): Promi
       maxHeaderSize: MAX_HEADER_BYTES,
       highWaterMark: BUFFER_BYTES,
     },
-    (request, response) => void new Exchange(options, places, request, response).run(stopped.signal),
+    (request, response) => void new Exchange(options, { places, ofPeers }, request, response).run(stopped.signal),
   );
   server.maxConnections = MAX_CONNECTIONS;
   await listen(server, address);
@@ -125,17 +131,24 @@ function listen(server: Server, address: string): Promise<void> {
   });
 }
 
+interface Limits {
+  /** Of streams. */
+  readonly places: Places;
+  /** Of requests. */
+  readonly ofPeers: Places;
+}
+
 /** One request and its answer. */
 class Exchange {
   readonly #options: TransferServerOptions;
-  readonly #places: Places;
+  readonly #limits: Limits;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #idleMs: number;
 
-  constructor(options: TransferServerOptions, places: Places, request: IncomingMessage, response: ServerResponse) {
+  constructor(options: TransferServerOptions, limits: Limits, request: IncomingMessage, response: ServerResponse) {
     this.#options = options;
-    this.#places = places;
+    this.#limits = limits;
     this.#request = request;
     this.#response = response;
     this.#idleMs = options.idleMs ?? DEFAULT_IDLE_MS;
@@ -173,11 +186,15 @@ class Exchange {
   }
 
   async #answer(request: PeerRequest, signal: AbortSignal): Promise<void> {
-    const { serve, hooks } = this.#options;
+    const { authorise, serve, hooks } = this.#options;
     const response = this.#response;
+    const occupant = { namespace: request.namespace, within: request.peerNodeName };
+    using ofPeer = this.#limits.ofPeers.take(occupant);
+    if (ofPeer === undefined) throw busy(`node ${request.peerNodeName} asks for as many as one may`);
     const beat = setInterval(() => response.writeProcessing(), this.#idleMs / BEATS);
     try {
-      using _place = await this.#places.acquire({ namespace: request.namespace, within: request.peerNodeName }, signal);
+      await authorise(request, signal);
+      using _place = await this.#limits.places.acquire(occupant, signal);
       const served = await serve(request, signal);
       clearInterval(beat);
       try {
@@ -223,5 +240,9 @@ class Exchange {
 function refusalOf(error: unknown): TransferRefusal | undefined {
   if (error instanceof TransferRefusal) return error;
   if (!(error instanceof LineFullError)) return undefined;
-  return new TransferRefusal('Busy', `too many transfers: ${error.message}`, { retryAfterMs: BUSY_RETRY_MS });
+  return busy(error.message);
+}
+
+function busy(why: string): TransferRefusal {
+  return new TransferRefusal('Busy', `too many transfers: ${why}`, { retryAfterMs: BUSY_RETRY_MS });
 }

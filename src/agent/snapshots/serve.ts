@@ -2,7 +2,7 @@ import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import { TransferRefusal } from '../../net/transfer-protocol.ts';
-import type { PeerRequest, ServedStream, ServeStream } from '../../net/transfer-server.ts';
+import type { PeerRequest, ServedStream, StreamSource } from '../../net/transfer-server.ts';
 import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { planSend, startSend } from '../../storage/snapshots/send.ts';
@@ -22,9 +22,9 @@ export interface ServeOptions {
  * Sends Snapshots of this node to the agents that make others, or volumes, of them. The target is read from the API, not believed: it has to be the
  * object that the peer names, to be on the peer's node, not to be deleted, and to have as its source what is sent, in its own namespace.
  */
-export function createServe(options: ServeOptions): ServeStream {
+export function createStreamSource(options: ServeOptions): StreamSource {
   const { nodeName, client, volumes } = options;
-  return async (request, signal) => {
+  const sourceOf = async (request: PeerRequest, signal: AbortSignal) => {
     const target = await readTarget(options, request, signal);
     const key = sourceKey(target);
     const source = key === undefined ? undefined : await client.get(key, { signal });
@@ -37,7 +37,11 @@ export function createServe(options: ServeOptions): ServeStream {
     }
     const volume = volumes.get(referenceKey(source, source.spec.volumeRef));
     if (volume === undefined) throw new TransferRefusal('NotFound', 'the volume of the source is not on this node');
-    return await serve(options, volume.metadata.uid, source.metadata.uid, request, signal);
+    return { volumeUid: volume.metadata.uid, uid: source.metadata.uid };
+  };
+  return {
+    authorise: async (request, signal) => void (await sourceOf(request, signal)),
+    serve: async (request, signal) => await serve(options, await sourceOf(request, signal), request, signal),
   };
 }
 
@@ -65,8 +69,7 @@ async function readTarget(
 /** The tree stays mounted until the last byte was read, or the peer has gone. */
 async function serve(
   { storage, snapshots }: ServeOptions,
-  volumeUid: string,
-  uid: string,
+  { volumeUid, uid }: { readonly volumeUid: string; readonly uid: string },
   { ancestors }: PeerRequest,
   signal: AbortSignal,
 ): Promise<ServedStream> {

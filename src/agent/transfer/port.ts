@@ -5,7 +5,7 @@ import type { Transport } from '../../kube/transport.ts';
 import { formatAddress, parseAddress } from '../../net/address.ts';
 import { type FetchedStream, fetchStream, type Peer } from '../../net/transfer-client.ts';
 import { type StreamRequest, TransferError, type TransferHooks } from '../../net/transfer-protocol.ts';
-import { type ServeStream, startTransferServer, type TransferServer } from '../../net/transfer-server.ts';
+import { type StreamSource, startTransferServer, type TransferServer } from '../../net/transfer-server.ts';
 import type { TlsIdentity } from '../../net/transfer-tls.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { startTransferIdentity } from './identity.ts';
@@ -23,7 +23,7 @@ export interface TransferPortOptions {
   readonly transport: Transport;
   readonly log: Logger;
   readonly hooks?: TransferHooks;
-  readonly serve: ServeStream;
+  readonly source: StreamSource;
   /** Told where others reach this node, once it listens. */
   readonly onEndpoint?: (endpoint: string) => void;
 }
@@ -62,7 +62,7 @@ export function startTransferPort(options: TransferPortOptions): TransferPort {
         const opened = await startTransferServer({
           address: config.transferAddress,
           identity: current,
-          serve: options.serve,
+          ...options.source,
           limit: config.transferConcurrency,
           idleMs,
           hooks,

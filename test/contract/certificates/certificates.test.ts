@@ -33,7 +33,13 @@ async function transfer(server: TlsIdentity, client: TlsIdentity): Promise<strin
   const serve = async ({ peerNodeName }: { peerNodeName: string }) => ({
     stream: Readable.from([`for ${peerNodeName}`]),
   });
-  const running = await startTransferServer({ address: '127.0.0.1:0', identity: server, serve, limit: 1 });
+  const running = await startTransferServer({
+    address: '127.0.0.1:0',
+    identity: server,
+    serve,
+    authorise: async () => {},
+    limit: 1,
+  });
   try {
     const { stream } = await fetchStream(
       {

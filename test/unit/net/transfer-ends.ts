@@ -27,6 +27,7 @@ export async function startEnds(options: Partial<TransferServerOptions> = {}) {
     limit: 4,
     idleMs: IDLE_MS,
     introductionMs: 500,
+    authorise: async () => {},
     serve: async () => ({ stream: Readable.from([Buffer.from('stream')]) }),
     onFailure: (error) => failures.push(error),
     ...options,

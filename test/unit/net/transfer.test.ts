@@ -101,6 +101,38 @@ describe('fetchStream', () => {
     await expect(fetch()).rejects.toMatchObject({ code: 'busy', reason: 'Busy', retryAfterMs: 15_000 });
   });
 
+  it('F38 a peer that may not have what it asks for takes no place, also while that is found out', async () => {
+    const refused = Promise.withResolvers<void>();
+    const { fetch } = await startEnds({
+      limit: 1,
+      maxWaiting: 0,
+      authorise: ({ name }) => (name === 'foreign' ? refused.promise : Promise.resolve()),
+    });
+    const foreign = fetch({ request: { name: 'foreign' } });
+    const said = expect(foreign).rejects.toMatchObject({ reason: 'Forbidden' });
+    expect(String(await contentOf(fetch()))).toBe('stream');
+    refused.reject(new TransferRefusal('Forbidden', 'not yours'));
+    await said;
+  });
+
+  it('F38 a peer has half of the places at most, and a part of the line: others are served at once', async () => {
+    const { authority, fetch } = await startEnds({
+      limit: 2,
+      maxOfPeer: 2,
+      serve: async ({ peerNodeName }) => ({
+        stream: peerNodeName === 'node-b' ? new PassThrough() : Readable.from([Buffer.from('stream')]),
+      }),
+    });
+    const stop = new AbortController();
+    await fetch({}, stop.signal);
+    const second = expect(fetch({}, stop.signal)).rejects.toThrow('enough');
+    const nodeC = authority.identityOf('node-c');
+    expect(String(await contentOf(fetch({ identity: nodeC })))).toBe('stream');
+    await expect(fetch()).rejects.toMatchObject({ code: 'busy', reason: 'Busy' });
+    stop.abort(new Error('enough'));
+    await second;
+  });
+
   it('is broken off by its signal, and the peer stops sending', async () => {
     const stream = new PassThrough();
     let theirs: AbortSignal = never;
