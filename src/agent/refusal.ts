@@ -29,9 +29,9 @@ export function refusalOf<Reason extends string>(
       mendedBy: 'time',
     };
   }
-  const mendedBy = ['foreign', 'damaged', 'conflict', 'unsupported', 'refused'].includes(error.code)
-    ? 'person'
-    : 'time';
+  const isForPerson = ['foreign', 'damaged', 'conflict', 'unsupported', 'refused'].includes(error.code);
+  // Of a volume that is made there is no data that could be deleted.
+  const mendedBy = isForPerson || error.reason === 'SourceDoesNotFit' ? 'person' : 'time';
   const isKnown = (reason: string | undefined): reason is Reason =>
     reason !== undefined && Object.hasOwn(reasons, reason);
   return { reason: isKnown(error.reason) ? error.reason : 'CommandFailed', message: error.message, mendedBy };

@@ -48,6 +48,18 @@ export async function openImportFile(
   throw notThere(`${path} is no plain file; put one there`);
 }
 
+/** Tells one state of such a file from another; undefined while there is none. */
+export async function importVersion(...where: Parameters<typeof openImportFile>): Promise<string | undefined> {
+  const opened = await openImportFile(...where).catch(() => undefined);
+  if (opened === undefined) return undefined;
+  try {
+    const { ino, size, mtimeMs } = await opened.file.stat();
+    return `${ino} ${size} ${mtimeMs}`;
+  } finally {
+    await opened.file.close();
+  }
+}
+
 /** The file of {@link openImportFile}, to be read from its beginning to its end. */
 export async function openImport(
   layout: Pick<Layout, 'importsPath'>,

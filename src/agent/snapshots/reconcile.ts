@@ -8,8 +8,6 @@ import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import type { Place } from '../../runtime/places.ts';
 import type { ReconcilerOptions, RunningPass } from '../../runtime/reconciler.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { treeLayout } from '../../storage/layout.ts';
-import { commitSnapshot } from '../../storage/snapshots/commit.ts';
 import { removeStaged } from '../../storage/snapshots/receive.ts';
 import { observeSnapshot } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
@@ -17,7 +15,9 @@ import { onceLate } from '../once-late.ts';
 import { removeObject } from '../pass/removal.ts';
 import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
-import { timeOperation } from '../time-operation.ts';
+import { createVainTries, type VainTries } from '../vain-tries.ts';
+import { circumstancesOf } from './circumstances.ts';
+import { commit } from './commit.ts';
 import { decide, type Refusal } from './decide.ts';
 import { type Exports, ensureExports } from './exports.ts';
 import { isLong, type Made, makeSnapshot } from './make.ts';
@@ -34,6 +34,7 @@ const MAX_STEPS = 6;
 /** A Snapshot on this node follows its object: make it, commit it, report, and remove it when the object goes. */
 export function createSnapshotReconcile(options: SnapshotReconcilerOptions): ReconcilerOptions['reconcile'] {
   const removal = snapshotRemoval(options);
+  const vain = createVainTries(options.clock);
   return async (key, signal, pass) => {
     const cached = options.snapshots.get(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -41,9 +42,11 @@ export function createSnapshotReconcile(options: SnapshotReconcilerOptions): Rec
       return settled;
     }
     const snapshot = options.writer.freshest(cached);
-    if (snapshot.metadata.deletionTimestamp !== undefined)
+    if (snapshot.metadata.deletionTimestamp !== undefined) {
+      vain.forget(snapshot.metadata.uid);
       return await removeObject(options, removal, snapshot, signal);
-    return (await tellUnreadable(options, snapshot)) ?? (await new Pass(options, snapshot, signal, pass).run());
+    }
+    return (await tellUnreadable(options, snapshot)) ?? (await new Pass(options, vain, snapshot, signal, pass).run());
   };
 }
 
@@ -56,6 +59,7 @@ function isLongWork(result: Refusal | LongWork | undefined): result is LongWork 
 
 class Pass {
   readonly #options: SnapshotReconcilerOptions;
+  readonly #vain: VainTries;
   #snapshot: Snapshot;
   readonly #signal: AbortSignal;
   readonly #pass: RunningPass;
@@ -67,8 +71,15 @@ class Pass {
   #exports: Exports | undefined;
   #step = '';
 
-  constructor(options: SnapshotReconcilerOptions, snapshot: Snapshot, signal: AbortSignal, pass: RunningPass) {
+  constructor(
+    options: SnapshotReconcilerOptions,
+    vain: VainTries,
+    snapshot: Snapshot,
+    signal: AbortSignal,
+    pass: RunningPass,
+  ) {
     this.#options = options;
+    this.#vain = vain;
     this.#snapshot = snapshot;
     this.#signal = signal;
     this.#pass = pass;
@@ -144,7 +155,8 @@ class Pass {
           if ((await this.#make(tree)) === 'long') return 'make';
           break;
         case 'commit':
-          await this.#commit(tree);
+          await commit(this.#options, this.#snapshot, this.#seen, tree, this.#signal);
+          this.#tell('Committed', 'Commit', 'read-only for ever');
           break;
         case 'clean':
           await removeStaged(this.#options.storage, tree, this.#uid);
@@ -173,6 +185,9 @@ class Pass {
       });
     }
     const source = await findSource(this.#options, this.#snapshot, tree, this.#signal);
+    const look = () => circumstancesOf(this.#options, this.#snapshot, this.#volume(), source, tree);
+    const refused = await this.#vain.refusal(this.#uid, look);
+    if (refused !== undefined) throw refused;
     if (isLong(source) && this.#place === undefined) return 'long';
     const progress = createTransferProgress(this.#options.clock, {
       write: (transfer) => this.#writeTransfer(transfer),
@@ -180,7 +195,9 @@ class Pass {
     });
     try {
       const signal = this.#signal;
-      this.#made = await makeSnapshot(this.#options, this.#snapshot, source, tree, { signal, onTransfer: progress.on });
+      const make = { signal, onTransfer: progress.on };
+      const run = () => makeSnapshot(this.#options, this.#snapshot, source, tree, make);
+      this.#made = isLong(source) ? await this.#vain.run(this.#uid, look, run) : await run();
     } finally {
       await progress.end();
     }
@@ -192,23 +209,6 @@ class Pass {
 
   async #writeTransfer(transfer: Transfer): Promise<void> {
     await this.#writeStatus({ reason: 'Transferring', message: 'see status.transfer', mendedBy: 'time' }, transfer);
-  }
-
-  async #commit(tree: Tree): Promise<void> {
-    const writablePath = treeLayout.writablePath(this.#uid);
-    const pods = await this.#options.podsUsing(`${tree.path}/${treeLayout.snapshotPath(this.#uid)}`);
-    if (pods.length > 0) {
-      const message = `it can't be committed while pods have it mounted: ${pods.join(', ')}; stop them`;
-      throw new StorageError('in-use', message, { reason: 'InUse' });
-    }
-    if (this.#seen?.committed === undefined && (await tree.hasNested(writablePath))) {
-      const message = `subvolumes lie in it, which a committed Snapshot could not contain; delete them, or move their content (btrfs subvolume list -o on the node shows them)`;
-      throw new StorageError('conflict', message, { reason: 'NestedSubvolumes' });
-    }
-    const { clock, onOperation } = this.#options;
-    const operation = { operation: 'commit', signal: this.#signal, clock };
-    await timeOperation(operation, onOperation, () => commitSnapshot(tree, this.#uid));
-    this.#tell('Committed', 'Commit', 'read-only for ever');
   }
 
   #tell(reason: string, action: string, text: string): void {

@@ -11,7 +11,7 @@ interface Host {
 }
 
 interface Tried {
-  readonly refusedFill: { readonly sizeBytes: number; readonly message: string } | undefined;
+  readonly refusedFill: Refusal<LoopbackVolumeReason> | undefined;
 }
 
 /** Why the content of spec.source does not come into the volume now; undefined if it may. */
@@ -21,9 +21,7 @@ export function refuseFill(
   host: Host,
   { refusedFill }: Tried,
 ): Refusal<LoopbackVolumeReason> | undefined {
-  if (refusedFill !== undefined && sizeBytes <= refusedFill.sizeBytes) {
-    return { reason: 'SourceDoesNotFit', message: refusedFill.message, mendedBy: 'person' };
-  }
+  if (refusedFill !== undefined) return refusedFill;
   if (host.pressure !== undefined) {
     const message = `the volume is not filled: ${host.pressure}; free space on the node`;
     return { reason: 'HostPressure', message, mendedBy: 'time' };

@@ -45,8 +45,8 @@ export interface Memory {
   readonly refusedShrink: TriedShrink | undefined;
   /** Label, owner or mount options could not be changed just now. */
   readonly tuneFailed: boolean;
-  /** Content that was tried in vain to get into a volume of this size, and would be again. */
-  readonly refusedFill: { readonly sizeBytes: number; readonly message: string } | undefined;
+  /** Why the content of spec.source did not come into the volume, and would not now. */
+  readonly refusedFill: Refusal | undefined;
   /** Mounting it anew did not last. */
   readonly unhealed: Refusal | undefined;
   /** The status names a filesystem: there has been data. */

@@ -15,12 +15,13 @@ import { removeObject } from '../pass/removal.ts';
 import { tellUnreadable } from '../pass/unreadable.ts';
 import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply, targetOf } from './apply.ts';
+import { circumstancesOf } from './circumstances.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
 import { healingRefusal, noteHealing } from './healing.ts';
 import { enterLong, isLong } from './long.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 import { createStepProgress, waitingFor } from './progress.ts';
-import { type Refused, refusedShrinkOf } from './refused.ts';
+import { createRefused, forgetRefused, type Refused, refusedFillOf, refusedShrinkOf } from './refused.ts';
 import { volumeRemoval } from './removal.ts';
 import type { Import, Report } from './report.ts';
 import { roundingOf } from './rounding.ts';
@@ -33,7 +34,7 @@ const MAX_STEPS = 10;
 
 /** A volume on this node follows its object: bring it up, keep it so, report, and remove it when the object goes. */
 export function createVolumeReconcile(options: VolumeReconcilerOptions): ReconcilerOptions['reconcile'] {
-  const refused: Refused = { busy: new Map(), fills: new Map(), heals: new Map() };
+  const refused = createRefused(options.clock);
   return async (key, signal, pass) => {
     const cached = options.cached(key);
     if (cached === undefined || cached.status.nodeName !== options.nodeName) {
@@ -43,7 +44,7 @@ export function createVolumeReconcile(options: VolumeReconcilerOptions): Reconci
     const volume = options.writer.freshest(cached);
     if (volume.metadata.deletionTimestamp === undefined)
       return (await tellUnreadable(options, volume)) ?? (await new Pass(options, refused, volume, signal, pass).run());
-    for (const remembered of Object.values(refused)) remembered.delete(volume.metadata.uid);
+    forgetRefused(refused, volume.metadata.uid);
     return await removeObject(options, volumeRemoval(options), volume, signal);
   };
 }
@@ -106,7 +107,7 @@ class Pass {
         now: this.#options.clock.now(),
       }),
       tuneFailed: this.#tuneFailure !== undefined,
-      refusedFill: this.#refused.fills.get(this.#uid),
+      refusedFill: await refusedFillOf(this.#refused.fills, this.#options.content, this.#volume),
       unhealed: healingRefusal(this.#refused.heals, this.#uid, seen.tree, this.#options.clock.now()),
       hadData: this.#volume.status.filesystemUUID !== undefined,
     };
@@ -128,24 +129,25 @@ class Pass {
   async #apply({ action }: Decision, seen: VolumeObservation): Promise<void> {
     this.#signal.throwIfAborted();
     const { clock, events } = this.#options;
-    const busy = this.#refused.busy.get(this.#uid);
+    const { busy, fills, heals } = this.#refused;
     const progress = createStepProgress(action, clock, {
       write: (entry) => this.#writeProgress(seen, entry),
       onMoved: () => this.#place?.moved(),
     });
     try {
-      const note = await apply(this.#options, this.#volume, this.#wish, action, {
-        ...progress,
-        signal: this.#signal,
-        onUnmount: () => noteHealing(this.#refused.heals, this.#uid, clock.now()),
-        // What can be done beside a writer was done the first time.
-        onlyWhenQuiet: busy?.targetBytes === targetOf(action, this.#wish),
-      });
-      if (action.kind === 'resize' || action.kind === 'minimize') this.#refused.busy.delete(this.#uid);
-      if (action.kind === 'fill') {
-        this.#refused.fills.delete(this.#uid);
-        this.#import = { phase: 'Done', bytes: progress.bytes(), updatedAt: formatTime(clock.now()) };
-      }
+      const run = () =>
+        apply(this.#options, this.#volume, this.#wish, action, {
+          ...progress,
+          signal: this.#signal,
+          onUnmount: () => noteHealing(heals, this.#uid, clock.now()),
+          // What can be done beside a writer was done the first time.
+          onlyWhenQuiet: busy.get(this.#uid)?.targetBytes === targetOf(action, this.#wish),
+        });
+      const look = () => circumstancesOf(this.#options.content, this.#volume);
+      const note = await (action.kind === 'fill' ? fills.run(this.#uid, look, run) : run());
+      if (action.kind === 'resize' || action.kind === 'minimize') busy.delete(this.#uid);
+      const updatedAt = formatTime(clock.now());
+      if (action.kind === 'fill') this.#import = { phase: 'Done', bytes: progress.bytes(), updatedAt };
       events.record(this.#volume, 'Normal', note.reason, note.action, note.text);
     } catch (error) {
       await this.#remember(action, seen, error);
@@ -162,9 +164,7 @@ class Pass {
   /** Keeps in mind what would fail again, or does not concern the volume itself; throws anything else. */
   async #remember(action: Action, seen: VolumeObservation, error: unknown): Promise<void> {
     if (!(error instanceof StorageError) || this.#signal.aborted) throw error;
-    if (error.reason === 'SourceDoesNotFit') {
-      this.#refused.fills.set(this.#uid, { sizeBytes: this.#wish.sizeBytes, message: error.message });
-    } else if (error.reason === 'ShrinkDoesNotFit') {
+    if (error.reason === 'ShrinkDoesNotFit') {
       const { storage } = this.#options;
       const usedBytes = (await this.#usage(seen))?.usedBytes ?? 0;
       const refused = { targetBytes: targetOf(action, this.#wish), usedBytes, message: error.message };

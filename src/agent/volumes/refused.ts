@@ -1,4 +1,11 @@
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
+import { type LoopbackVolumeReason, loopbackVolumeReasons } from '../../api/reasons.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { VolumeObservation } from '../../storage/volumes/observe.ts';
+import { type Refusal, refusalOf } from '../refusal.ts';
+import { createVainTries, type VainTries } from '../vain-tries.ts';
+import { circumstancesOf } from './circumstances.ts';
+import type { ContentOptions } from './content.ts';
 import type { Heals } from './healing.ts';
 
 /** A shrink to a size that is not tried now: it does not fit, or waits until nobody writes. */
@@ -17,7 +24,27 @@ export interface BusyShrink extends TriedShrink {
 export interface Refused {
   readonly busy: Map<string, BusyShrink>;
   readonly heals: Heals;
-  readonly fills: Map<string, { readonly sizeBytes: number; readonly message: string }>;
+  readonly fills: VainTries;
+}
+
+export function createRefused(clock: Clock): Refused {
+  return { busy: new Map(), fills: createVainTries(clock), heals: new Map() };
+}
+
+export function forgetRefused({ busy, fills, heals }: Refused, uid: string): void {
+  busy.delete(uid);
+  heals.delete(uid);
+  fills.forget(uid);
+}
+
+/** Why the content of spec.source is not asked for again yet. */
+export async function refusedFillOf(
+  fills: VainTries,
+  options: ContentOptions,
+  volume: LoopbackVolume,
+): Promise<Refusal<LoopbackVolumeReason> | undefined> {
+  const error = await fills.refusal(volume.metadata.uid, () => circumstancesOf(options, volume));
+  return error === undefined ? undefined : refusalOf(error, loopbackVolumeReasons);
 }
 
 /** Less used than at the refusal by this part of the size makes another try worth its work. */

@@ -95,6 +95,20 @@ export async function readUsage(
   };
 }
 
+export interface VolumeRoom {
+  readonly freeBytes: number;
+  readonly sizeBytes: number;
+}
+
+/** What new data finds in a mounted volume, by its record and btrfs's own figures; undefined when that can't be told. */
+export async function readRoom(storage: Pick<Storage, 'layout'>, uid: string): Promise<VolumeRoom | undefined> {
+  const record = await loadRecord(storage.layout, uid);
+  if (record === undefined) return undefined;
+  const { filesystemUUID, sizeBytes } = record;
+  const space = await observeSpace(filesystemUUID, sizeBytes);
+  return space === undefined ? undefined : { freeBytes: space.freeBytes, sizeBytes };
+}
+
 async function imageStats(storage: Storage, uid: string) {
   try {
     return await stat(storage.layout.imagePath(uid));

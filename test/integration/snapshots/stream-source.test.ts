@@ -23,6 +23,13 @@ beforeAll(async () => {
 afterAll(() => streams?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());
 
+/** One more pass over a Snapshot that waits: somebody wants to be made of it. */
+async function wake(name: string): Promise<void> {
+  const { spec } = await snapshots.that(name, () => true);
+  await snapshots.create(`of-${name}`, spec.volumeRef.name, { source: { snapshotRef: { name } } });
+  await snapshots.that(name, (snapshot) => conditionOf(snapshot, 'HasChildren') !== undefined);
+}
+
 describe('Snapshot: of a send stream', () => {
   it('A15 Snapshot: a stream in a file fills it, and says how', async () => {
     streams.putFile('base.stream', streams.base);
@@ -196,6 +203,43 @@ describe('Snapshot: of a bad stream', () => {
     await snapshots.change('too-large', { deletionPolicy: 'Retain' });
     await snapshots.ready('too-large', 30_000);
     await streams.expectUsable('small');
+  });
+
+  it.each([
+    ['bad', () => full(command('mkfile', { path: '../../escaped' })), 'StreamRefused'],
+    ['without-parent', () => streams.increment, 'ParentMissing'],
+  ])(
+    'F9 Snapshot: a download that was refused (%s) is fetched again only when asked for',
+    async (name, make, reason) => {
+      await lab.createVolume(`of-${name}`, { nodeName: 'node-a' });
+      await lab.ready(`of-${name}`);
+      const bytes = make();
+      server.answers.set(`/streams/${name}`, content(bytes));
+      const fetches = () => server.requests.filter((request) => request.includes(`/streams/${name} `)).length;
+      await snapshots.create(name, `of-${name}`, ofUrl(`${server.url}/streams/${name}`, bytes));
+      await snapshots.withReason(name, 'Ready', reason);
+      await wake(name);
+      expect(fetches()).toBe(1);
+      await snapshots.client.patch(`default/${name}`, { metadata: { labels: { again: 'now' } } }, { type: 'merge' });
+      await expect.poll(fetches).toBe(2);
+    },
+  );
+
+  it('F9 Snapshot: what did not fit is fetched again when there is room, not before', async () => {
+    const noisy = full(command('mkfile', { path: 'noise' }), ...noise(24 * MiB));
+    server.answers.set('/streams/noise', content(noisy));
+    const fetches = () => server.requests.filter((request) => request.includes('/streams/noise ')).length;
+    await lab.createVolume('tight', { nodeName: 'node-a', size: '109Mi' });
+    const fillings = fillUp(dataPathOf(await lab.ready('tight')));
+    await snapshots.create('noise', 'tight', ofUrl(`${server.url}/streams/noise`, noisy));
+    await snapshots.withReason('noise', 'Ready', 'OutOfSpace', 30_000);
+    await wake('noise');
+    expect(fetches()).toBe(1);
+    for (const filling of fillings) rmSync(filling, { force: true });
+    sh('btrfs', 'filesystem', 'sync', dataPathOf(await lab.ready('tight')));
+    await snapshots.remove('of-noise');
+    await snapshots.ready('noise', 30_000);
+    expect(fetches()).toBe(2);
   });
 
   it('A15 Snapshot: device nodes and setuid files come in where the configuration allows them', async () => {

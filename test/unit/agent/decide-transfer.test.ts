@@ -35,28 +35,13 @@ describe('decide: a volume with a source', () => {
     ],
     ['is brought up when it is whole', { wish: sourced, seen: downSeen() }, action('bring-up')],
     ['rests when it is up', { wish: sourced, seen: mountedSeen() }, action('rest')],
-    [
-      'C11 is tried again with a larger size',
-      {
-        wish: { ...sourced, sizeBytes: 2 * GIB },
-        seen: downSeen({ record: unfilled }),
-        memory: { refusedFill: { sizeBytes: GIB, message: 'needs 2Gi' } },
-      },
-      action('fill'),
-    ],
   ];
   it.each(rows)('a volume with a source %s', (_title, world, decision) => expect(decided(world)).toEqual(decision));
 
   it.each([
     [
       'C11 what did not fit',
-      { memory: { refusedFill: { sizeBytes: GIB, message: 'm' } } },
-      'SourceDoesNotFit',
-      'person',
-    ],
-    [
-      'C11 less than that',
-      { memory: { refusedFill: { sizeBytes: 2 * GIB, message: 'm' } } },
+      { memory: { refusedFill: { reason: 'SourceDoesNotFit', message: 'm', mendedBy: 'person' } } },
       'SourceDoesNotFit',
       'person',
     ],
