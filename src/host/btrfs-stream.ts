@@ -11,13 +11,16 @@ export interface SendOptions {
   readonly path: string;
   /** A read-only subvolume that the receiver has as well: only the difference to it is sent. */
   readonly parentPath?: string | undefined;
+  /** The commands alone, which say how much data there would be and have none; it can't be received. */
+  readonly noData?: boolean;
 }
 
 /** The command that writes a send stream to stdout, or into a file or pipe (btrfs-send(8)). */
-export function sendCommand({ path, parentPath }: SendOptions, outputPath?: string): Command {
+export function sendCommand({ path, parentPath, noData }: SendOptions, outputPath?: string): Command {
   const parent = parentPath === undefined ? [] : ['-p', parentPath];
+  const what = noData === true ? ['--no-data'] : [];
   const output = outputPath === undefined ? [] : ['-f', outputPath];
-  return { file: 'btrfs', args: ['send', '--quiet', ...parent, ...output, '--', path], timeoutMs: TIMEOUT_MS };
+  return { file: 'btrfs', args: ['send', '--quiet', ...what, ...parent, ...output, '--', path], timeoutMs: TIMEOUT_MS };
 }
 
 export interface ReceiveOptions {

@@ -5,6 +5,7 @@ import { parseAddress } from './address.ts';
 import { nodeNameOfAltNames } from './certificates/node-uri.ts';
 import { FrameReader } from './transfer-frames.ts';
 import {
+  ALL_SMALLER,
   BYTES_ESTIMATE,
   INCREMENTAL_FROM,
   MAX_ANCESTORS,
@@ -31,6 +32,8 @@ export interface FetchedStream {
   readonly stream: Readable;
   readonly incrementalFrom: string | undefined;
   readonly totalBytesEstimate: number | undefined;
+  /** All is sent because the difference would be larger. */
+  readonly isAllSmaller: boolean;
 }
 
 export interface FetchOptions {
@@ -73,6 +76,7 @@ export async function fetchStream(options: FetchOptions, signal: AbortSignal): P
       stream,
       incrementalFrom: textOf(response, INCREMENTAL_FROM),
       totalBytesEstimate: numberOf(textOf(response, BYTES_ESTIMATE)),
+      isAllSmaller: textOf(response, ALL_SMALLER) === 'true',
     };
   } catch (error) {
     const isRefusal = error instanceof TransferError && (error.code === 'refused' || error.code === 'busy');

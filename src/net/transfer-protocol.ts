@@ -68,6 +68,8 @@ export const PROTOCOL = 'btrfs-stream';
 /** Response headers. */
 export const INCREMENTAL_FROM = 'btrfs-incremental-from';
 export const BYTES_ESTIMATE = 'btrfs-bytes-estimate';
+/** `true` where all is sent because the difference would be larger. */
+export const ALL_SMALLER = 'btrfs-all-smaller';
 
 /** Counted by metrics; all optional. */
 export interface TransferHooks {

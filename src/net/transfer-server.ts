@@ -7,6 +7,7 @@ import { createPlaces, LineFullError, type Places } from '../runtime/places.ts';
 import { parseAddress } from './address.ts';
 import { nodeNameOfAltNames } from './certificates/node-uri.ts';
 import {
+  ALL_SMALLER,
   BYTES_ESTIMATE,
   INCREMENTAL_FROM,
   PROTOCOL,
@@ -32,6 +33,8 @@ export interface ServedStream {
   /** What the stream builds on, as the peer should know it; absent if it is full. */
   readonly incrementalFrom?: string;
   readonly totalBytesEstimate?: number;
+  /** All is sent because the difference would be larger. */
+  readonly isAllSmaller?: boolean;
 }
 
 export interface PeerRequest extends StreamRequest {
@@ -210,12 +213,13 @@ class Exchange {
     }
   }
 
-  #switchProtocols({ incrementalFrom, totalBytesEstimate }: ServedStream): void {
+  #switchProtocols({ incrementalFrom, totalBytesEstimate, isAllSmaller }: ServedStream): void {
     this.#response.writeHead(101, {
       connection: 'upgrade',
       upgrade: PROTOCOL,
       ...(incrementalFrom === undefined ? {} : { [INCREMENTAL_FROM]: incrementalFrom }),
       ...(totalBytesEstimate === undefined ? {} : { [BYTES_ESTIMATE]: String(totalBytesEstimate) }),
+      ...(isAllSmaller === true ? { [ALL_SMALLER]: 'true' } : {}),
     });
     this.#response.flushHeaders();
   }

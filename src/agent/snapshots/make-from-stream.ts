@@ -1,11 +1,13 @@
 import type { Download } from '../../api/download.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
+import { refuseWithoutRoom } from '../../storage/content-room.ts';
 import { attempt } from '../../storage/context.ts';
 import { receiveSnapshot } from '../../storage/snapshots/receive.ts';
 import { attemptReceive } from '../../storage/streams/receive-complaint.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { withIncoming } from '../incoming-content.ts';
 import type { MakeOptions, SnapshotReconcilerOptions, Transfer } from './options.ts';
+import { roomIn } from './room.ts';
 import { identityOf } from './transfer.ts';
 
 /** The content of a send stream from outside is received into this Snapshot; says how. */
@@ -18,8 +20,9 @@ export async function makeFromStream(
 ): Promise<Transfer> {
   return await attempt('read the stream', async () => {
     const identity = identityOf(snapshot);
-    const { stream } = await options.openContent(identity.namespace, wanted, signal);
+    const { stream, totalBytes } = await options.openContent(identity.namespace, wanted, signal);
     return await withIncoming(options, stream, signal, async ({ summary, bytes, receiveInto }) => {
+      refuseWithoutRoom(totalBytes, await roomIn(options, snapshot));
       const how: Transfer = { phase: 'Receiving', ...describe(summary.parentUuid) };
       const receive = receiveInto(tree, identity.uid, () => onTransfer({ ...how, bytes: bytes() }));
       await receiveSnapshot(options.storage, tree, identity, snapshot.spec, {

@@ -44,7 +44,7 @@ export async function makeSnapshot(
       const isLocal = source.parent.status.nodeName === options.nodeName;
       const transfer = isLocal ? transferLocally : transferFromNode;
       const how = await timed('transfer', () => transfer(options, snapshot, source.parent, tree, make));
-      const text = `received from Snapshot ${source.parent.metadata.name}, ${how.incrementalFrom === undefined ? 'all of it' : 'the difference only'}`;
+      const text = `received from Snapshot ${source.parent.metadata.name}, ${how.why}`;
       return { parent: source.parent, nested: false, transfer: how, text };
     }
     case 'stream': {

@@ -77,10 +77,16 @@ async function serve(
   const receiver = ancestors.map((ancestor) => ({ uuid: ancestor.uuid, receivedUUID: ancestor.receivedUuid }));
   storage
     .withTree(volumeUid, async (tree) => {
-      const outgoing = await planSend(tree, uid, receiver, lineageOf(snapshots));
+      const outgoing = await planSend(tree, uid, receiver, lineageOf(snapshots), signal);
       const { stdout, ended } = startSend(tree, outgoing, signal);
       const from = outgoing.ancestor?.uuid;
-      resolve({ stream: stdout, finished: ended, ...(from === undefined ? {} : { incrementalFrom: from }) });
+      resolve({
+        stream: stdout,
+        finished: ended,
+        totalBytesEstimate: outgoing.dataBytes,
+        isAllSmaller: outgoing.isAllSmaller,
+        ...(from === undefined ? {} : { incrementalFrom: from }),
+      });
       await ended.catch(() => undefined);
     })
     .catch((error: unknown) => {

@@ -1,7 +1,9 @@
 import type { BtrfsNode } from '../../api/btrfs-node.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
+import type { FetchedStream } from '../../net/transfer-client.ts';
 import { TransferError } from '../../net/transfer-protocol.ts';
+import { refuseWithoutRoom } from '../../storage/content-room.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { receiveSnapshot } from '../../storage/snapshots/receive.ts';
 import { nodeStreamLimits } from '../../storage/streams/validate-stream.ts';
@@ -9,6 +11,7 @@ import type { Tree } from '../../storage/tree.ts';
 import { type IncomingContent, type IncomingContentOptions, withIncoming } from '../incoming-content.ts';
 import type { TransferPort } from '../transfer/port.ts';
 import type { MakeOptions, SnapshotReconcilerOptions, Transfer } from './options.ts';
+import { roomIn } from './room.ts';
 import { describe, identityOf, pointsOf } from './transfer.ts';
 
 /** Most that a request may name; the newest are the likely ones. */
@@ -28,8 +31,10 @@ export async function transferFromNode(
     ...(receivedUUID === undefined ? {} : { receivedUuid: receivedUUID }),
   }));
   const request = { ...identityOf(snapshot), ancestors };
-  return await withRemoteContent(options, parent, request, signal, async ({ summary, bytes, receiveInto }) => {
-    const how: Transfer = { phase: 'Receiving', ...describe(summary.parentUuid) };
+  return await withRemoteContent(options, parent, request, signal, async (content) => {
+    const { summary, bytes, receiveInto, totalBytesEstimate, isAllSmaller } = content;
+    refuseWithoutRoom(totalBytesEstimate, await roomIn(options, snapshot));
+    const how: Transfer = { phase: 'Receiving', ...describe(summary.parentUuid, isAllSmaller) };
     await receiveSnapshot(options.storage, tree, identityOf(snapshot), snapshot.spec, {
       expectedUUID: parent.status.receivedUUID ?? parent.status.uuid,
       receive: receiveInto(tree, request.uid, () => onTransfer({ ...how, bytes: bytes() })),
@@ -37,6 +42,9 @@ export async function transferFromNode(
     return { ...how, bytes: bytes(), phase: 'Done' };
   });
 }
+
+/** With what the sender says of it. */
+type RemoteContent = IncomingContent & Omit<FetchedStream, 'stream'>;
 
 /** How content comes from other nodes. */
 export interface RemoteOptions extends IncomingContentOptions {
@@ -50,12 +58,14 @@ export async function withRemoteContent<T>(
   snapshot: Snapshot,
   request: Parameters<TransferPort['fetch']>[1],
   signal: AbortSignal,
-  use: (content: IncomingContent) => Promise<T>,
+  use: (content: RemoteContent) => Promise<T>,
 ): Promise<T> {
   const peer = await findPeer(options, snapshot, signal);
   try {
-    const { stream } = await options.transfer.fetch(peer, request, signal);
-    return await withIncoming({ ...options, streamLimits: nodeStreamLimits }, stream, signal, use);
+    const { stream, ...said } = await options.transfer.fetch(peer, request, signal);
+    return await withIncoming({ ...options, streamLimits: nodeStreamLimits }, stream, signal, (content) =>
+      use({ ...content, ...said }),
+    );
   } catch (error) {
     throw error instanceof TransferError ? asStorageError(error) : error;
   }

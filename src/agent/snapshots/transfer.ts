@@ -1,4 +1,5 @@
 import type { Snapshot } from '../../api/snapshot.ts';
+import { refuseWithoutRoom } from '../../storage/content-room.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { type StreamPoint, streamUUID } from '../../storage/snapshots/common-ancestor.ts';
 import { receiveLocally, receiveSnapshot } from '../../storage/snapshots/receive.ts';
@@ -7,6 +8,7 @@ import type { TreeIdentity } from '../../storage/snapshots/snapshot.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { MakeOptions, SnapshotReconcilerOptions, Transfer } from './options.ts';
 import { lineageOf, referenceKey } from './relations.ts';
+import { roomIn } from './room.ts';
 
 /** The content of a committed Snapshot of another volume on this node is received into this one; says how. */
 export async function transferLocally(
@@ -29,8 +31,10 @@ export async function transferLocally(
       parent.metadata.uid,
       await pointsOf(tree),
       lineageOf(options.snapshots),
+      signal,
     );
-    let transfer: Transfer = { phase: 'Receiving', ...describe(outgoing.ancestor?.uuid) };
+    refuseWithoutRoom(outgoing.dataBytes, await roomIn(options, snapshot));
+    let transfer: Transfer = { phase: 'Receiving', ...describe(outgoing.ancestor?.uuid, outgoing.isAllSmaller) };
     onTransfer(transfer);
     const { uid } = snapshot.metadata;
     await receiveSnapshot(storage, tree, identityOf(snapshot), snapshot.spec, {
@@ -58,8 +62,16 @@ export async function pointsOf(tree: Tree): Promise<readonly StreamPoint[]> {
   return [...(await tree.listReadOnly()).values()];
 }
 
-export function describe(ancestorUUID: string | undefined): Pick<Transfer, 'incrementalFrom' | 'why'> {
-  return ancestorUUID === undefined
-    ? { why: 'all of it: the volumes have no related subvolume in common' }
-    : { incrementalFrom: ancestorUUID, why: 'the difference only: both volumes have a common ancestor' };
+export function describe(
+  ancestorUUID: string | undefined,
+  isAllSmaller: boolean,
+): Pick<Transfer, 'incrementalFrom' | 'why'> {
+  if (ancestorUUID !== undefined) {
+    return { incrementalFrom: ancestorUUID, why: 'the difference only: both volumes have a common ancestor' };
+  }
+  return {
+    why: isAllSmaller
+      ? 'all of it: the difference to the common ancestor would be larger, as a new hole in a file is sent as zeros'
+      : 'all of it: the volumes have no related subvolume in common',
+  };
 }

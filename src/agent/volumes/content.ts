@@ -4,7 +4,7 @@ import type { ResourceClient } from '../../kube/resource-client.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { streamUUID } from '../../storage/snapshots/common-ancestor.ts';
 import { receiveLocally } from '../../storage/snapshots/receive.ts';
-import { contentBytesOf, pathsOf, planSend } from '../../storage/snapshots/send.ts';
+import { pathsOf, planSend } from '../../storage/snapshots/send.ts';
 import { attemptReceive } from '../../storage/streams/receive-complaint.ts';
 import type { Content } from '../../storage/volumes/fill.ts';
 import type { HostRoom } from '../host-room.ts';
@@ -81,10 +81,10 @@ async function withLocalSnapshot(
     throw notReady('SourceNotReady', `the volume of Snapshot "${snapshot.metadata.name}" is not on this node any more`);
   }
   await storage.withTree(sourceVolume.metadata.uid, async (sourceTree) => {
-    const outgoing = await planSend(sourceTree, snapshot.metadata.uid, [], []);
+    const outgoing = await planSend(sourceTree, snapshot.metadata.uid, [], [], signal);
     const send = pathsOf(sourceTree, outgoing);
     await use({
-      neededBytes: () => contentBytesOf(sourceTree, outgoing),
+      neededBytes: outgoing.dataBytes,
       incoming: () => ({
         expectedUUID: streamUUID(outgoing.subvolume),
         receive: receiveLocally(storage, volume.metadata.uid, { send, sourceTree, signal, onBytes }),
@@ -104,7 +104,7 @@ async function withRemoteSnapshot(
   const request = { namespace, name, uid, ancestors: [] };
   const expectedUUID = snapshot.status.receivedUUID ?? snapshot.status.uuid;
   await withRemoteContent(options, snapshot, request, fill.signal, (incoming) =>
-    use(contentOf(incoming, volume, { expectedUUID, neededBytes: undefined }, fill)),
+    use(contentOf(incoming, volume, { expectedUUID, neededBytes: incoming.totalBytesEstimate }, fill)),
   );
 }
 
@@ -143,7 +143,7 @@ function contentOf(
 ): Content {
   const look = () => onBytes(bytes());
   return {
-    neededBytes: () => Promise.resolve(neededBytes),
+    neededBytes,
     incoming: (tree) => ({
       expectedUUID,
       async receive(staging) {

@@ -3,7 +3,7 @@ import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { StorageError } from '../../storage/errors.ts';
 import { openImportFile } from '../../storage/imports.ts';
 import { bringUp } from '../../storage/volumes/bring-up.ts';
-import { fillVolume, resizeUnfilled } from '../../storage/volumes/fill.ts';
+import { fillVolume, refuseToFill, resizeUnfilled, sourceDoesNotFit } from '../../storage/volumes/fill.ts';
 import { type ImageSource, importImage } from '../../storage/volumes/import-image.ts';
 import { observePlace } from '../../storage/volumes/observe.ts';
 import { type ContentOptions, type FillOptions, withContent } from './content.ts';
@@ -48,12 +48,13 @@ async function fillInRoom(
   const { signal } = fillOptions;
   const { image } = volume.spec.source ?? {};
   if (image !== undefined) {
-    await withImage(options, volume, image, fillOptions, (source) =>
+    await withImage(options, volume, image, { signal, sizeBytes }, (source) =>
       importImage(storage, uid, source, { settings, sizeBytes, ...fillOptions }),
     );
     return;
   }
   await withContent(options, volume, fillOptions, async (content) => {
+    refuseToFill(content, { bytes: sizeBytes, compression: settings.compression });
     if ((await observePlace(storage, uid)).image?.sizeBytes !== sizeBytes) {
       await resizeUnfilled(storage, uid, sizeBytes, signal);
     }
@@ -73,12 +74,13 @@ async function withImage(
   { storage, openContent }: ContentOptions,
   { metadata: { namespace = '' } }: LoopbackVolume,
   wanted: Download,
-  { signal }: FillOptions,
+  { signal, sizeBytes }: Pick<FillOptions, 'signal'> & Pick<Wish, 'sizeBytes'>,
   use: (source: ImageSource) => Promise<void>,
 ): Promise<void> {
   if (wanted.file === undefined) {
-    const { stream } = await openContent(namespace, wanted, signal);
+    const { stream, totalBytes } = await openContent(namespace, wanted, signal);
     try {
+      if (totalBytes !== undefined && totalBytes > sizeBytes) throw sourceDoesNotFit(totalBytes, sizeBytes);
       await use({ stream });
     } finally {
       stream.destroy();

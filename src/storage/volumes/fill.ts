@@ -2,6 +2,7 @@ import type { Run } from '../../host/command.ts';
 import { ensureDirectory, type Owner, truncateFile } from '../../host/coreutils.ts';
 import { renameTo } from '../../host/files.ts';
 import { snapshotSubvolume } from '../../host/subvolume.ts';
+import { isTooMuch, type RoomForContent } from '../content-room.ts';
 import { attempt, placesOf, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { DATA_NAME, STAGING_NAME } from '../layout.ts';
@@ -15,13 +16,18 @@ import { observePlace } from './observe.ts';
 export interface Content {
   /** How it comes into the tree of the volume. */
   readonly incoming: (tree: Tree) => Incoming;
-  /** About how many bytes it needs; looked at when it didn't fit. */
-  readonly neededBytes: () => Promise<number | undefined>;
+  /** About how many bytes of a stream it is; undefined where nobody knows. */
+  readonly neededBytes: number | undefined;
 }
 
 /** Metadata and half-empty chunks, on top of what the content itself takes. */
 const OVERHEAD_BYTES = 64 * 1024 ** 2;
 const OVERHEAD_PART = 0.1;
+
+/** Asks for room before the first byte. Throws `out-of-space` (SourceDoesNotFit). */
+export function refuseToFill(content: Content, room: RoomForContent): void {
+  if (content.neededBytes !== undefined && isTooMuch(content.neededBytes, room)) throw doesNotFit(content, room.bytes);
+}
 
 /**
  * The volume that was formatted and mounted has its `data/`: a writable snapshot of what was received, which is not kept. The
@@ -45,7 +51,7 @@ export async function fillVolume(
       await attempt('fill the volume', () => fill(storage, tree, record, { owner, content }));
     } catch (error) {
       const isFull = error instanceof StorageError && error.code === 'out-of-space' && error.reason !== 'HostPressure';
-      const failure = isFull ? await doesNotFit(content, image?.sizeBytes ?? 0, error) : error;
+      const failure = isFull ? doesNotFit(content, image?.sizeBytes ?? 0, error) : error;
       await giveUp(storage, uninterrupted, uid).catch(() => undefined);
       throw failure;
     }
@@ -76,9 +82,8 @@ async function placeData(tree: Tree, receivedPath: string, owner: Owner): Promis
   await renameTo(tree.run, staging, `${tree.path}/${DATA_NAME}`);
 }
 
-async function doesNotFit(content: Content, sizeBytes: number, cause: unknown): Promise<StorageError> {
-  const contentBytes = await content.neededBytes().catch(() => undefined);
-  const needed = contentBytes === undefined ? undefined : contentBytes * (1 + OVERHEAD_PART) + OVERHEAD_BYTES;
+function doesNotFit({ neededBytes }: Content, sizeBytes: number, cause?: unknown): StorageError {
+  const needed = neededBytes === undefined ? undefined : neededBytes * (1 + OVERHEAD_PART) + OVERHEAD_BYTES;
   return sourceDoesNotFit(needed, sizeBytes, cause);
 }
 

@@ -56,7 +56,7 @@ export async function fillFromStream({ storage }: Store, uid: string, { streamPa
   await fillVolume(storage, uid, {
     owner: SETTINGS.owner,
     content: {
-      neededBytes: () => Promise.resolve(undefined),
+      neededBytes: undefined,
       incoming: (tree) => ({
         expectedUUID: incoming.summary.uuid,
         receive: receiveConfined(storage, tree, uid, { incoming, signal }),
