@@ -36,7 +36,6 @@ const volumeReasons = {
     'The volume is not mounted, or read-only; the message says why.',
     'See the conditions of the volume.',
   ),
-  OutOfSpace: term('The volume is full.', 'Raise the size of the volume, or delete data.'),
   InUse: term('Something has it mounted; the message names it.', 'Stop the pods, or unmount it.'),
 };
 

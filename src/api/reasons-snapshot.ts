@@ -66,7 +66,6 @@ export const snapshotReasons = {
   Exporting: term('A stream is being written.'),
   ExportFailed: term('A stream could not be written; it is tried again.', 'See the message.'),
   HostPressure: term('The file system of the node that holds the images is full.', 'Free space on the node.'),
-  OutOfSpace: term('The volume is full.', 'Raise the size of the volume, or delete data.'),
   Removed: term('Nothing is left of the Snapshot on the node.'),
   Retained: term('The object may go; the subvolume stays in the volume (deletionPolicy Retain).'),
 } as const satisfies TermTable;

@@ -62,6 +62,7 @@ export const commonReasons = {
     'A command on the node does not come to its end; the volume is left alone until it does.',
     'Look for processes in D state; often only a restart of the node helps.',
   ),
+  OutOfSpace: term('The volume is full.', 'Raise the size of the volume, or delete data or Snapshots in it.'),
   InternalError: term('The operator met a case that it does not know.', 'Report it with the log.'),
   Unreadable: term(
     'A field of spec has a value that this version of the operator cannot read; the object is left alone, and can be deleted.',
@@ -150,10 +151,7 @@ export const loopbackVolumeReasons = {
     'Growing the volume would promise more than the node offers in sum; data and size stay.',
     'Ask for a smaller size, or remove volumes from the node.',
   ),
-  ForeignMount: term(
-    'Something else is mounted where the volume belongs; it is left alone.',
-    'Unmount it on the node.',
-  ),
+  ForeignMount: term('Something else is mounted in its place; it is left alone.', 'Unmount it on the node.'),
   ForeignFilesystem: term(
     'The image holds something that the operator did not make; it is never formatted.',
     'Move the image away by hand if its content is not wanted.',

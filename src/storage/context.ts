@@ -118,12 +118,7 @@ export async function attempt<T>(what: string, work: () => Promise<T>): Promise<
   } catch (error) {
     if (error instanceof StorageError) throw error;
     if (error instanceof CommandError) throw fromCommand(what, error);
-    if (isErrno(error, 'ENOSPC', 'EDQUOT')) {
-      throw new StorageError('out-of-space', `could not ${what}: the node's file system is full; free space on it`, {
-        cause: error,
-        reason: 'HostPressure',
-      });
-    }
+    if (isErrno(error, 'ENOSPC', 'EDQUOT')) throw nodeIsFull(what, error);
     if (isErrno(error, 'EFBIG')) {
       throw new StorageError(
         'unsupported',
@@ -148,6 +143,21 @@ function fromCommand(what: string, error: CommandError): StorageError {
     return new StorageError('timeout', message, { cause: error, reason: 'CommandStuck' });
   }
   if (aborted) return new StorageError('aborted', message, { cause: error });
-  const outOfSpace = /No space left on device/.test(stderrTail);
-  return new StorageError(outOfSpace ? 'out-of-space' : 'failed', message, { cause: error, reason: 'CommandFailed' });
+  if (!/No space left on device|Disk quota exceeded/.test(stderrTail)) {
+    return new StorageError('failed', message, { cause: error, reason: 'CommandFailed' });
+  }
+  return HOST_WRITERS.includes(error.command.file) ? nodeIsFull(what, error) : volumeIsFull(what, error);
+}
+
+/** Commands that write into files of the node; all others write into a volume. */
+const HOST_WRITERS: readonly string[] = ['mkfs.btrfs', 'truncate'];
+
+function volumeIsFull(what: string, cause: unknown): StorageError {
+  const message = `could not ${what}: the volume is full; raise its spec.size, or delete data or Snapshots that are in it`;
+  return new StorageError('out-of-space', message, { cause, reason: 'OutOfSpace' });
+}
+
+function nodeIsFull(what: string, cause: unknown): StorageError {
+  const message = `could not ${what}: the node's file system is full; free space on it`;
+  return new StorageError('out-of-space', message, { cause, reason: 'HostPressure' });
 }

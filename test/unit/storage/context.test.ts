@@ -134,12 +134,7 @@ describe('attempt', () => {
   it('gives back what the work gives', async () => expect(await attempt('do it', async () => 7)).toBe(7));
 
   it.each([
-    [
-      'a full volume',
-      failedCommand(command, { stderrTail: 'No space left on device' }),
-      'out-of-space',
-      'CommandFailed',
-    ],
+    ['a full volume', failedCommand(command, { stderrTail: 'No space left on device' }), 'out-of-space', 'OutOfSpace'],
     [
       'a command that can not be killed',
       failedCommand(command, { aborted: true, stillRunning: true }),
@@ -151,6 +146,17 @@ describe('attempt', () => {
     ['any other failure of the node', errno('EIO'), 'failed', 'CommandFailed'],
   ] as const)('%s has a code and a reason', async (_, error, code, reason) => {
     expect(await thrownBy(error)).toMatchObject({ name: 'StorageError', code, reason, cause: error });
+  });
+
+  it.each([
+    ['cp', 'No space left on device', 'OutOfSpace'],
+    ['btrfs', 'No space left on device', 'OutOfSpace'],
+    ['cp', 'Disk quota exceeded', 'OutOfSpace'],
+    ['mkfs.btrfs', 'No space left on device', 'HostPressure'],
+    ['truncate', 'No space left on device', 'HostPressure'],
+  ])('F42 what is full is told from the command: %s, %s: %s', async (file, stderrTail, reason) => {
+    const error = await thrownBy(failedCommand({ ...command, file }, { stderrTail }));
+    expect(error).toMatchObject({ code: 'out-of-space', reason, message: expect.stringMatching(/full; (raise|free)/) });
   });
 
   it('what is judged already passes unchanged', async () => {

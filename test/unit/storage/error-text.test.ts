@@ -49,7 +49,12 @@ describe('text of failures', () => {
     ['a signal', { exitCode: undefined, signal: 'SIGSEGV' }, 'failed', /ended by SIGSEGV/],
     ['a deadline', { timedOut: true, stillRunning: true }, 'timeout', /no end after 1 s/],
     ['an abort', { aborted: true }, 'aborted', /aborted/],
-    ['a full file system', { stderrTail: 'No space left on device' }, 'out-of-space', /No space left on device/],
+    [
+      'a full file system',
+      { stderrTail: 'No space left on device' },
+      'out-of-space',
+      /volume is full; raise its spec.size/,
+    ],
   ] as const)('C22 StorageError: %s has a code and a text of its own', async (_, failure, code, text) => {
     const error = await thrownBy(failedCommand(command('x'), failure));
     expect(error.code).toBe(code);
