@@ -134,10 +134,9 @@ function listen(server: Server, address: string): Promise<void> {
   });
 }
 
+/** Places of streams, and of requests. */
 interface Limits {
-  /** Of streams. */
   readonly places: Places;
-  /** Of requests. */
   readonly ofPeers: Places;
 }
 
@@ -242,9 +241,8 @@ class Exchange {
 }
 
 function refusalOf(error: unknown): TransferRefusal | undefined {
-  if (error instanceof TransferRefusal) return error;
-  if (!(error instanceof LineFullError)) return undefined;
-  return busy(error.message);
+  if (error instanceof LineFullError) return busy(error.message);
+  return error instanceof TransferRefusal ? error : undefined;
 }
 
 function busy(why: string): TransferRefusal {

@@ -9,6 +9,11 @@ import { StorageError } from '../errors.ts';
  */
 export async function committedSize(run: Run, mountPath: string, imagePath: string): Promise<number> {
   await syncFilesystem(run, mountPath);
+  return await sizeInImage(imagePath);
+}
+
+/** Size in bytes of the filesystem in the image as of its last commit. Throws as {@link committedSize}. */
+export async function sizeInImage(imagePath: string): Promise<number> {
   const superblock = await readSuperblock(imagePath);
   if (superblock !== undefined) return superblock.totalBytes;
   throw new StorageError('damaged', `the image ${imagePath} has lost its superblock; put back a copy of it`, {

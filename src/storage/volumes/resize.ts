@@ -9,7 +9,7 @@ import { isWrittenTo } from '../compact-observe.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { saveRecord, type VolumeRecord } from '../records.ts';
-import { committedSize } from './committed-size.ts';
+import { committedSize, sizeInImage } from './committed-size.ts';
 import { type Image, observeVolume, type TreeMount } from './observe.ts';
 import { doesNotFit, isBusy } from './resize-refusal.ts';
 
@@ -230,7 +230,7 @@ async function settle(storage: Storage, work: Work, record: VolumeRecord): Promi
   if ((await stat(imagePath)).size > sizeBytes) {
     await truncateFile(run, imagePath, sizeBytes);
     await setLoopCapacity(run, tree.loopPath);
-    filesystem = await committedSize(work.run, work.tree.path, work.imagePath);
+    filesystem = await sizeInImage(imagePath);
   }
   const [file, device] = [(await stat(imagePath)).size, await readLoopCapacity(tree.loopPath)];
   if ([file, device, filesystem].some((size) => size !== sizeBytes)) {

@@ -15,7 +15,8 @@ const copyOf = (name: string) => ({ source: { snapshotRef: { name } } });
 let nodes: TwoNodes;
 
 beforeAll(async () => {
-  nodes = await startTwoNodes({ senderFlags: ['--transfer-concurrency=1'] });
+  // The receiver asks for three at once, all for one volume: a volume has a quarter of the long places.
+  nodes = await startTwoNodes({ senderFlags: ['--transfer-concurrency=1'], receiverFlags: ['--concurrency=16'] });
 });
 afterAll(() => nodes?.[Symbol.asyncDispose]());
 beforeEach(() => {

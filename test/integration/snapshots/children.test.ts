@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { logTail } from '../../cluster/child.ts';
 import type { OperatorProcess } from '../../cluster/processes.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
 import type { Lab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { conditionOf, pathOf, type SnapshotKit } from './kit.ts';
@@ -167,15 +168,18 @@ describe('Snapshot: labels and what is inside', () => {
     await snapshots.create('heir', 'demo', child('base'));
     const heir = await snapshots.ready('heir');
     expect([heir.metadata.labels, heir.metadata.annotations]).toEqual([undefined, undefined]);
-    const passes = () => agent.log().match(/"name":"heir"[^\n]*pass ended/g)?.length;
-    const before = { passes: passes(), count: countSubvolumes(treePath), status: heir.status };
+    const passes = () => agent.log().match(/"name":"heir"[^\n]*pass ended/g) ?? [];
+    // The pass that says Ready ends after it has said so.
+    const hasEnded = () => passes().at(-1)?.includes('"outcome":"settled"') === true;
+    await waitFor(hasEnded, { what: 'end of the pass that made it', timeoutMs: 15_000 });
+    const before = { passes: passes().length, count: countSubvolumes(treePath), status: heir.status };
     const labelled = await snapshots.client.patch('default/heir', { metadata }, { type: 'merge' });
     expect(labelled.metadata.labels).toEqual(metadata.labels);
     // What comes later in the watch has been seen: so has the label.
     await snapshots.change('base', { deletionPolicy: 'Retain' });
     await snapshots.ready('base');
     const { status } = await snapshots.ready('heir');
-    expect({ passes: passes(), count: countSubvolumes(treePath), status }, logTail(agent)).toEqual(before);
+    expect({ passes: passes().length, count: countSubvolumes(treePath), status }, logTail(agent)).toEqual(before);
     await snapshots.change('base', { deletionPolicy: 'Delete' });
   });
 

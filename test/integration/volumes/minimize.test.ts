@@ -61,7 +61,6 @@ describe('LoopbackVolume: minimize', () => {
       /^btrfs filesystem sync /,
       /^truncate /,
       /^losetup --set-capacity /,
-      /^btrfs filesystem sync /,
     ];
     expect(orderOf(lines, order)).not.toContain(-1);
     expect(orderOf(lines, order)[2]).toBe(cut);
