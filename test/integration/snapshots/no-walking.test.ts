@@ -38,8 +38,8 @@ async function commandsOfLife(volume: string, spec: Record<string, unknown>, fil
     const mark = markOf(agent);
     await work();
     await passEnded(agent, passOf, mark);
-    // What belongs to no object is looked for beside all passes, some time after one.
-    return commandsSince(agent, mark).filter((line) => !line.startsWith('btrfs subvolume list '));
+    // What belongs to no object is looked for beside all passes, some time after one; who comes first takes the volume's fence.
+    return commandsSince(agent, mark).filter((line) => !/^(btrfs subvolume list|flock) /.test(line));
   };
   const create = async () => {
     await snapshots.create(name, volume, { access: 'ReadWrite', ...spec });
