@@ -15,7 +15,7 @@ export async function readActivity(devicePath: string): Promise<DeviceActivity |
 }
 
 /** Parses `/sys/block/DEVICE/stat` (Documentation/block/stat.rst): reads, writes, discards and flushes that are done; those that wait. */
-export function parseActivity(text: string): DeviceActivity {
+function parseActivity(text: string): DeviceActivity {
   const fields = text.trim().split(/\s+/).map(Number);
   const at = (index: number) => fields[index] ?? 0;
   return { completed: at(0) + at(4) + at(11) + at(15), inFlight: at(8) };

@@ -11,7 +11,7 @@ import { isErrno } from './records.ts';
 /** How many commands run in one volume at once: when it hangs, so many processes wait in it and no more. */
 const PLACES = 4;
 /** A device that completes nothing for so long, while something waits for it, hangs. */
-export const HANGS_AFTER_MS = 6_000;
+const HANGS_AFTER_MS = 6_000;
 
 /**
  * Who works in which volume. All commands in a volume, on its image or in its tree, carry its fence: the flock of the image, which

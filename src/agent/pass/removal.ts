@@ -93,7 +93,7 @@ export async function removeObject<T extends Removable>(
 }
 
 /** The API server says now that this object, and no other of its name, is being deleted, and that its data is on this node. */
-export function isOursToRemove({ metadata, status }: Removable, cached: Removable, nodeName: string): boolean {
+function isOursToRemove({ metadata, status }: Removable, cached: Removable, nodeName: string): boolean {
   return (
     metadata.uid === cached.metadata.uid && metadata.deletionTimestamp !== undefined && status.nodeName === nodeName
   );

@@ -30,7 +30,7 @@ export function waitingFor(action: Action, clock: Clock): Pick<Report, 'progress
 }
 
 /** Writes how much of the content of spec.source has come. */
-export function createImportProgress(clock: Clock, write: (entry: Import) => Promise<void>): ProgressWriter<number> {
+function createImportProgress(clock: Clock, write: (entry: Import) => Promise<void>): ProgressWriter<number> {
   let before: { readonly bytes: number; readonly atMs: number } | undefined;
   return createProgressWriter(clock, async (bytes) => {
     const atMs = clock.monotonicMs();

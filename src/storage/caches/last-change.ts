@@ -32,7 +32,7 @@ export async function readLastChange(storage: Pick<Storage, 'options'>, tree: Tr
 }
 
 /** From a whole stream of one subvolume. Throws if it is none. */
-export function lastChangeIn(stream: Buffer): number {
+function lastChangeIn(stream: Buffer): number {
   let lastChange: bigint | undefined;
   const parser = new StreamParser(MOST_COMMAND_BYTES_V1, (command) => {
     if (command.name === 'snapshot' || command.name === 'subvol') lastChange = command.u64('ctransid');
