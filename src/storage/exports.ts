@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { attempt, type Storage } from './context.ts';
+import { isUid, type Layout } from './layout.ts';
 import { ensurePrivateDirectory, isErrno, syncDirectory } from './records.ts';
 
 /** A file under exports/, whole and on disk. */
@@ -72,17 +73,69 @@ export async function sizeOfExport(storage: Storage, owner: ExportOwner, name: s
   }
 }
 
-/** Of the object's exports only those of these names are left; its directory goes with the last one. Safe to repeat. */
-export async function removeExports(storage: Storage, owner: ExportOwner, keep: readonly string[] = []): Promise<void> {
-  const path = storage.layout.exportPath(owner.namespaceUid, owner.uid);
-  const names = await readdir(path).catch((error: unknown) => {
+/**
+ * Of what was exported of the object only files of these names are left, whatever namespace it was exported for; its directory
+ * goes with the last one, and that of a namespace with the last object's. Safe to repeat: what is there is read from the disk.
+ */
+export async function removeExports(storage: Storage, uid: string, keep: readonly string[] = []): Promise<void> {
+  const { layout } = storage;
+  await attempt('remove what was exported', async () => {
+    for (const namespaceUid of await namespacesIn(layout)) {
+      const path = layout.exportPath(namespaceUid, uid);
+      const names = await namesIn(path);
+      const surplus = names?.filter((name) => !keep.includes(name)) ?? [];
+      for (const name of surplus) await rm(join(path, name), { recursive: true, force: true });
+      if (names !== undefined && surplus.length === names.length) await removeIfEmpty(path);
+      else if (surplus.length > 0) await syncDirectory(path);
+      await removeIfEmpty(dirname(path));
+    }
+  });
+}
+
+/** The files that were exported of one object are another's, below its namespace if one is given. Safe to repeat. */
+export async function moveExports(
+  { layout }: Storage,
+  from: string,
+  to: { readonly uid: string; readonly namespaceUid?: string },
+): Promise<void> {
+  for (const namespaceUid of await namespacesIn(layout)) {
+    const fromPath = layout.exportPath(namespaceUid, from);
+    const names = await namesIn(fromPath);
+    if (names === undefined) continue;
+    const toPath = layout.exportPath(to.namespaceUid ?? namespaceUid, to.uid);
+    await ensurePrivateDirectory(toPath);
+    for (const name of names) await rename(join(fromPath, name), join(toPath, name));
+    await syncDirectory(toPath);
+    await removeIfEmpty(fromPath);
+    await removeIfEmpty(dirname(fromPath));
+  }
+}
+
+/** Paths of the directories that the object has under exports/. */
+export async function exportPathsOf({ layout }: Storage, uid: string): Promise<readonly string[]> {
+  return (await namespacesIn(layout)).map((namespaceUid) => layout.exportPath(namespaceUid, uid));
+}
+
+async function namespacesIn({ exportsPath }: Layout): Promise<readonly string[]> {
+  return ((await namesIn(exportsPath)) ?? []).filter(isUid);
+}
+
+/** Undefined if there is no such directory. */
+async function namesIn(path: string): Promise<readonly string[] | undefined> {
+  return await readdir(path).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   });
-  if (names === undefined) return;
-  const surplus = names.filter((name) => !keep.includes(name));
-  await Promise.all(surplus.map((name) => rm(join(path, name), { force: true })));
-  if (surplus.length === names.length) await rmdir(path);
+}
+
+/** Somebody may put something in there meanwhile. */
+async function removeIfEmpty(path: string): Promise<void> {
+  try {
+    await rmdir(path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw error;
+  }
 }
 
 /** What whole exported files take on the node, of objects that there are or not. */

@@ -37,9 +37,10 @@ export async function ensureExports(
 ): Promise<Exports> {
   const wanted = snapshot.spec.exports ?? [];
   const before = snapshot.status.exports ?? [];
-  if (wanted.length === 0 && before.length === 0) return { written: [], refusal: undefined };
+  // Also where status names none: that is no proof that there are no files.
+  await removeExports(options.storage, snapshot.metadata.uid, wanted.map(fileNameOf));
+  if (wanted.length === 0) return { written: [], refusal: undefined };
   const owner = await ownerOf(options, snapshot, signal);
-  await removeExports(options.storage, owner, wanted.map(fileNameOf));
   const written: Written[] = [];
   let refusal: Refusal | undefined;
   let isDue = false;
@@ -120,16 +121,6 @@ function findParent(
 
 function notReady(reason: 'SourceNotFound' | 'SourceNotCommitted', message: string): StorageError {
   return new StorageError('not-ready', `could not write a stream: ${message}; it goes on then`, { reason });
-}
-
-/** What is exported of the object goes with it. */
-export async function removeAllExports(
-  options: SnapshotReconcilerOptions,
-  snapshot: Snapshot,
-  signal: AbortSignal,
-): Promise<void> {
-  if ((snapshot.spec.exports ?? []).length === 0 && (snapshot.status.exports ?? []).length === 0) return;
-  await removeExports(options.storage, await ownerOf(options, snapshot, signal));
 }
 
 async function ownerOf(

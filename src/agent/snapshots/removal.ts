@@ -3,13 +3,13 @@ import { snapshotConditionTypes, snapshotReasons } from '../../api/reasons-snaps
 import type { Snapshot } from '../../api/snapshot.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { StorageError } from '../../storage/errors.ts';
+import { removeExports } from '../../storage/exports.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { removeReceiving } from '../../storage/snapshots/receiving-mount.ts';
 import { removeSnapshot } from '../../storage/snapshots/remove.ts';
 import { removeFromVolume } from '../pass/in-volume.ts';
 import type { RemovalKind, Removed } from '../pass/removal.ts';
 import type { Refusal } from './decide.ts';
-import { removeAllExports } from './exports.ts';
 import type { SnapshotReconcilerOptions } from './options.ts';
 import { dependentsOf, type Namesakes, referenceKey } from './relations.ts';
 import { namesOf } from './status.ts';
@@ -28,7 +28,7 @@ export function snapshotRemoval(options: SnapshotReconcilerOptions): RemovalKind
       counts.set(snapshot.metadata.uid, dependents.length);
       return refusalFor(dependents);
     },
-    remove: (snapshot, signal) => remove(options, snapshot, signal),
+    remove: (snapshot) => remove(options, snapshot),
     figures: (snapshot) => ({
       ...snapshot.status,
       childCount: counts.get(snapshot.metadata.uid) ?? snapshot.status.childCount,
@@ -58,12 +58,12 @@ function refusalFor(dependents: readonly KubeObject[]): Refusal | undefined {
   return { reason: 'HasChildren', message, mendedBy: areGoing ? 'time' : 'person' };
 }
 
-async function remove(options: SnapshotReconcilerOptions, snapshot: Snapshot, signal: AbortSignal): Promise<Removed> {
+async function remove(options: SnapshotReconcilerOptions, snapshot: Snapshot): Promise<Removed> {
   if (snapshot.spec.deletionPolicy === 'Retain') {
     return { step: 'retained', reason: 'Retained', message: 'the subvolume stays in the volume' };
   }
   const step = await removeSubvolumes(options, snapshot);
-  await removeAllExports(options, snapshot, signal);
+  await removeExports(options.storage, snapshot.metadata.uid);
   return { step, reason: 'Removed', message: 'nothing is left of the Snapshot on the node' };
 }
 

@@ -1,18 +1,10 @@
 import { rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { Run } from '../../host/command.ts';
 import { refuseStranger } from '../adoption.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import {
-  isErrno,
-  loadRecord,
-  removeRecord,
-  saveRecord,
-  syncDirectory,
-  tryRecord,
-  type VolumeRecord,
-} from '../records.ts';
+import { moveExports } from '../exports.ts';
+import { loadRecord, removeRecord, saveRecord, syncDirectory, tryRecord, type VolumeRecord } from '../records.ts';
 import { takeDown } from './bring-down.ts';
 import type { VolumeIdentity } from './create.ts';
 import { observePlace, observeRemains } from './observe.ts';
@@ -122,7 +114,7 @@ async function finish(storage: Storage, run: Run, { adopting, ...record }: Volum
     await rename(layout.imagePath(adopting), layout.imagePath(record.uid));
     await syncDirectory(layout.imagesPath);
   }
-  if (record.export !== undefined) await moveExports(storage, record.export.namespaceUid, adopting, record.uid);
+  await moveExports(storage, adopting, { uid: record.uid });
   await removeRecord(layout, adopting);
   await saveRecord(layout, record);
 }
@@ -131,14 +123,4 @@ function conflict(imagePath: string): StorageError {
   return new StorageError('conflict', `an image is at ${imagePath} already; it is left as it is. Move it away`, {
     reason: 'ForeignFilesystem',
   });
-}
-
-async function moveExports({ layout }: Storage, namespaceUid: string, from: string, to: string): Promise<void> {
-  const path = layout.exportPath(namespaceUid, from);
-  try {
-    await rename(path, layout.exportPath(namespaceUid, to));
-    await syncDirectory(dirname(path));
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
@@ -11,8 +11,9 @@ import { mountBtrfs } from '../../host/mount.ts';
 import { showSubvolume } from '../../host/subvolume.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
+import { exportPathsOf, removeExports } from '../exports.ts';
 import { FOREIGN_OPTIONS } from '../foreign-mount.ts';
-import { DATA_NAME, isUid } from '../layout.ts';
+import { DATA_NAME } from '../layout.ts';
 import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
 import { copyImage } from './copy-image.ts';
 import { proveImage } from './identify.ts';
@@ -52,7 +53,7 @@ export async function exportImage(
   await storage.withVolume(uid, options.signal, (run, uninterrupted) =>
     attempt('export the image', async () => {
       const record = await proveDown(storage, run, uid);
-      await removeExported(storage, run, record);
+      await removeExported(storage, run, uid);
       const { export: _, ...unexported } = record;
       await saveRecord(storage.layout, { ...unexported, export: target });
       const directory = storage.layout.exportPath(target.namespaceUid, uid);
@@ -147,31 +148,17 @@ export async function removeExport(storage: Storage, uid: string, signal?: Abort
     attempt('remove the exported file', async () => {
       const { record } = await observePlace(storage, uid);
       if (record?.export === undefined) return;
-      await removeExported(storage, run, record);
+      await removeExported(storage, run, uid);
       const { export: _, ...unexported } = record;
       await saveRecord(storage.layout, unexported);
     }),
   );
 }
 
-/** {@link removeExport} for a caller that has the volume's lock and takes care of the record. */
-export async function removeExported(storage: Storage, run: Run, record: VolumeRecord): Promise<void> {
-  if (record.export !== undefined) await removeDirectory(storage, run, record.export.namespaceUid, record.uid);
-}
-
-/** {@link removeExported} where no record tells of which namespace they are. */
-export async function removeAnyExported(storage: Storage, run: Run, uid: string): Promise<void> {
-  for (const name of await readdir(storage.layout.exportsPath)) {
-    if (isUid(name)) await removeDirectory(storage, run, name, uid);
+/** {@link removeExport} for a caller that has the volume's lock and takes care of the record, which is not asked where they are. */
+export async function removeExported(storage: Storage, run: Run, uid: string): Promise<void> {
+  for (const directory of await exportPathsOf(storage, uid)) {
+    await release(storage, run, uid, join(directory, PARTIAL_NAME));
   }
-}
-
-async function removeDirectory(storage: Storage, run: Run, namespaceUid: string, uid: string): Promise<void> {
-  const directory = storage.layout.exportPath(namespaceUid, uid);
-  await release(storage, run, uid, join(directory, PARTIAL_NAME));
-  await rm(directory, { recursive: true, force: true });
-  await rmdir(dirname(directory)).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw error;
-  });
-  await syncDirectory(storage.layout.exportsPath);
+  await removeExports(storage, uid);
 }

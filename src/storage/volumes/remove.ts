@@ -6,7 +6,7 @@ import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { removeRecord, syncDirectory } from '../records.ts';
 import { detachDeletedImage, takeDown } from './bring-down.ts';
-import { removeAnyExported, removeExported } from './export.ts';
+import { removeExported } from './export.ts';
 import type { VolumeRemains } from './observe.ts';
 
 /**
@@ -25,8 +25,7 @@ export async function removeVolume(
       const { layout } = storage;
       const before = await takeDown(storage, run, uid);
       const { record, damage, image } = before;
-      if (record !== undefined) await removeExported(storage, run, record);
-      else if (damage !== undefined) await removeAnyExported(storage, run, uid);
+      await removeExported(storage, run, uid);
       await refuseForeignImage(storage, run, before);
       await detachDeletedImage(storage, run, before);
       await rm(layout.stagedImagePath(uid), { force: true });

@@ -1,7 +1,9 @@
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { OperatorProcess } from '../../cluster/processes.ts';
+import { waitFor } from '../../cluster/wait-for.ts';
 import type { Lab } from '../lab.ts';
 import { sh } from '../recovery/host-view.ts';
 import { conditionOf, type SnapshotKit } from './kit.ts';
@@ -10,9 +12,10 @@ import { startSnapshotLab } from './snapshot-lab.ts';
 let lab: Lab;
 let snapshots: SnapshotKit;
 let dataPath: string;
+let agent: OperatorProcess;
 
 beforeAll(async () => {
-  ({ lab, snapshots, dataPath } = await startSnapshotLab());
+  ({ lab, agent, snapshots, dataPath } = await startSnapshotLab());
 });
 afterAll(() => lab?.[Symbol.asyncDispose]());
 beforeEach(() => lab.showLogsOnFailure());
@@ -69,5 +72,35 @@ describe('Snapshot: exports', () => {
     expect(conditionOf(missing, 'Exported')?.message).toContain('not-there');
     expect(missing.status.exports?.map(({ name }) => name)).toEqual(['all']);
     expect(readdirSync(path.dirname(missing.status.exports?.[0]?.file ?? ''))).toEqual(['all.btrfs']);
+  });
+
+  it('F16 Snapshot: exports go by what is on disk: one that left spec, one that was broken off, and those of a deleted Snapshot, though status names none', async () => {
+    const exportsPath = path.join(lab.rootPath('node-a'), 'exports');
+    const files = async (name: string, exports: readonly { name: string }[]) => {
+      await snapshots.create(name, 'demo', { exports });
+      return path.dirname((await exported(name)).status.exports?.[0]?.file ?? '');
+    };
+    const [gone, changed] = [await files('gone', [{ name: 'a' }]), await files('changed', [{ name: 'a' }])];
+    agent.kill('SIGKILL');
+    await agent.exited;
+    for (const name of ['gone', 'changed']) {
+      await snapshots.change(name, { exports: null });
+      await lab.kubectl([
+        'patch',
+        `bsnap/${name}`,
+        '--subresource=status',
+        '--type=merge',
+        '--patch={"status":{"exports":null}}',
+      ]);
+    }
+    writeFileSync(path.join(changed, 'b.btrfs.new'), 'half');
+    // As if it had been exported before its namespace was made anew.
+    const elsewhere = path.join(exportsPath, randomUUID(), path.basename(gone));
+    mkdirSync(elsewhere, { recursive: true });
+    writeFileSync(path.join(elsewhere, 'a.btrfs'), 'of before');
+    await lab.kubectl(['delete', 'bsnap/gone', '--wait=false']);
+    agent = await lab.startAgent('node-a');
+    const isThere = () => [gone, changed, path.dirname(elsewhere)].filter((each) => existsSync(each));
+    await waitFor(() => isThere().length === 0, { what: 'end of what nobody asks for' });
   });
 });
