@@ -12,6 +12,8 @@ export interface Heir {
   readonly identity: TreeIdentity;
   /** What its record says from now on beside the identity. */
   readonly changes: Readonly<Record<string, unknown>>;
+  /** Moves what lies elsewhere on the node, before the step that counts: so a repeated run goes on with it. */
+  readonly moveRest?: () => Promise<void>;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface Heir {
  * read-only subvolume can't be moved into another directory, but that directory can be renamed.) The caller has seen that there is
  * nothing of this object. Throws `refused` (OrphanNotFound, AdoptionRefused), or `in-use` while something has it mounted.
  */
-export async function adoptSubvolumes(tree: Tree, orphanUid: string, { kind, identity, changes }: Heir): Promise<void> {
+export async function adoptSubvolumes(tree: Tree, orphanUid: string, { kind, identity, ...heir }: Heir): Promise<void> {
   await attempt('adopt what is in the volume', async () => {
     const from = homePath(kind, orphanUid);
     const record = await readIdentity(tree, kind, orphanUid);
@@ -40,7 +42,8 @@ export async function adoptSubvolumes(tree: Tree, orphanUid: string, { kind, ide
       const message = `it is mounted at ${mountPoints.slice(0, 3).join(', ')}; unmount it there`;
       throw new StorageError('in-use', message, { reason: 'InUse' });
     }
-    await tree.replaceRecord(`${from}/${RECORD_NAME}`, { ...record, ...changes, uid: identity.uid });
+    await tree.replaceRecord(`${from}/${RECORD_NAME}`, { ...record, ...heir.changes, uid: identity.uid });
+    await heir.moveRest?.();
     await tree.removeSubvolume(treeLayout.stagingPath(orphanUid));
     await renameTo(tree.run, `${tree.path}/${from}`, `${tree.path}/${homePath(kind, identity.uid)}`);
     await tree.sync();

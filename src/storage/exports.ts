@@ -63,10 +63,15 @@ export async function writeExport(
   });
 }
 
-/** Size of an export in bytes; undefined if there is none of the name. */
-export async function sizeOfExport(storage: Storage, owner: ExportOwner, name: string): Promise<number | undefined> {
+/** Path and size of an export; undefined if there is none of the name. */
+export async function findExport(
+  { layout }: Storage,
+  { namespaceUid, uid }: ExportOwner,
+  name: string,
+): Promise<Pick<ExportedFile, 'path' | 'bytes'> | undefined> {
+  const path = join(layout.exportPath(namespaceUid, uid), name);
   try {
-    return (await stat(join(storage.layout.exportPath(owner.namespaceUid, owner.uid), name))).size;
+    return { path, bytes: (await stat(path)).size };
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;

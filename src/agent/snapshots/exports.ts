@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import { snapshotReasons } from '../../api/reasons-snapshot.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import type { Place } from '../../runtime/places.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { type ExportOwner, removeExports, sizeOfExport, writeExport } from '../../storage/exports.ts';
+import { type ExportOwner, findExport, removeExports, writeExport } from '../../storage/exports.ts';
 import { treeLayout } from '../../storage/layout.ts';
+import { type Exported, readExported, recordExported } from '../../storage/snapshots/exported.ts';
 import { contentBytesOf, startSend } from '../../storage/snapshots/send.ts';
 import type { ListedSubvolume, Tree } from '../../storage/tree.ts';
 import { refusalOf } from '../refusal.ts';
@@ -27,7 +29,7 @@ const fileNameOf = ({ name }: { readonly name: string }) => `${name}.btrfs`;
 
 /**
  * The streams that spec asks for are under exports/, and no others; without a place for long work none is written. One that the
- * status has, and that is there with its size, is not written again. One that fails does not hold up the next.
+ * record has, and that is there with its size, is not written again. One that fails does not hold up the next.
  */
 export async function ensureExports(
   options: SnapshotReconcilerOptions,
@@ -36,19 +38,31 @@ export async function ensureExports(
   { signal, place }: { readonly signal: AbortSignal; readonly place: Place | undefined },
 ): Promise<Exports> {
   const wanted = snapshot.spec.exports ?? [];
-  const before = snapshot.status.exports ?? [];
   // Also where status names none: that is no proof that there are no files.
   await removeExports(options.storage, snapshot.metadata.uid, wanted.map(fileNameOf));
   if (wanted.length === 0) return { written: [], refusal: undefined };
-  const owner = await ownerOf(options, snapshot, signal);
+  const owner = await exportOwnerOf(options, snapshot, signal);
+  const { uid } = owner;
+  const recorded = await readExported(tree, uid);
+  // A version that kept no record of them told of them in status only.
+  let known = [...recorded, ...(snapshot.status.exports ?? []).map(({ file: _, ...each }) => each)].filter(({ name }) =>
+    wanted.some((each) => each.name === name),
+  );
   const written: Written[] = [];
   let refusal: Refusal | undefined;
   let isDue = false;
   for (const each of wanted) {
     try {
-      const done = await ensureExport(options, { snapshot, tree, owner, signal, place }, each, before);
-      if (done === 'due') isDue = true;
-      else written.push(done);
+      const done = await ensureExport(options, { snapshot, tree, owner, signal, place }, each, known);
+      if (done === 'due') {
+        isDue = true;
+        continue;
+      }
+      written.push(done);
+      const { file: _, ...entry } = done;
+      if (recorded.some((before) => isDeepStrictEqual(before, entry))) continue;
+      known = [entry, ...known.filter(({ name }) => name !== entry.name)];
+      await recordExported(tree, uid, known);
     } catch (error) {
       if (signal.aborted || !(error instanceof StorageError)) throw error;
       refusal ??= refusalOf(error, snapshotReasons);
@@ -69,7 +83,7 @@ async function ensureExport(
   options: SnapshotReconcilerOptions,
   context: ExportContext,
   wanted: Wanted,
-  before: readonly Written[],
+  before: readonly Exported[],
 ): Promise<Written | 'due'> {
   const { snapshot, tree, owner, signal, place } = context;
   const { storage, events } = options;
@@ -78,11 +92,12 @@ async function ensureExport(
   if (subvolume === undefined) throw notReady('SourceNotCommitted', 'it is not committed yet');
   const fileName = fileNameOf(wanted);
   const known = before.find(({ name }) => name === wanted.name);
-  const isThere = known !== undefined && (await sizeOfExport(storage, owner, fileName)) === known.bytes;
+  const found = await findExport(storage, owner, fileName);
+  const whole = known !== undefined && found?.bytes === known.bytes ? { ...known, file: found.path } : undefined;
   // What is written stays when its parent goes.
-  if (isThere && known.parentUUID !== undefined && !hasParent(options, snapshot, wanted)) return known;
+  if (whole?.parentUUID !== undefined && !hasParent(options, snapshot, wanted)) return whole;
   const parent = findParent(options, snapshot, wanted, subvolumes);
-  if (isThere && known.parentUUID === parent?.uuid) return known;
+  if (whole !== undefined && whole.parentUUID === parent?.uuid) return whole;
   if (place === undefined) return 'due';
   const outgoing = { subvolume, ancestor: parent };
   // How much an increment is, nobody knows before.
@@ -123,7 +138,8 @@ function notReady(reason: 'SourceNotFound' | 'SourceNotCommitted', message: stri
   return new StorageError('not-ready', `could not write a stream: ${message}; it goes on then`, { reason });
 }
 
-async function ownerOf(
+/** Where exports of the Snapshot are, by uids: a namespace that was made anew has another. */
+export async function exportOwnerOf(
   { namespaces }: SnapshotReconcilerOptions,
   { metadata: { namespace = '', uid } }: Snapshot,
   signal: AbortSignal,

@@ -1,10 +1,12 @@
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import { adoptSubvolumes } from '../../storage/adopt-subvolumes.ts';
 import { StorageError } from '../../storage/errors.ts';
+import { moveExports } from '../../storage/exports.ts';
 import { createSnapshot } from '../../storage/snapshots/create.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { proveOrphan } from '../prove-orphan.ts';
 import { timeOperation } from '../time-operation.ts';
+import { exportOwnerOf } from './exports.ts';
 import { makeFromStream } from './make-from-stream.ts';
 import type { MakeOptions, SnapshotReconcilerOptions } from './options.ts';
 import type { Source } from './source.ts';
@@ -60,7 +62,13 @@ export async function makeSnapshot(
         orphanUid: source.uid,
         kind: 'Snapshot',
       });
-      await adoptSubvolumes(tree, source.uid, { kind: 'Snapshot', identity: { uid, namespace, name }, changes: {} });
+      const owner = await exportOwnerOf(options, snapshot, signal);
+      await adoptSubvolumes(tree, source.uid, {
+        kind: 'Snapshot',
+        identity: { uid, namespace, name },
+        changes: {},
+        moveRest: () => moveExports(options.storage, source.uid, owner),
+      });
       const text = `took over what was in the volume for ${source.uid}`;
       return { parent: undefined, nested: false, adopted: true, text };
     }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { conditionOf as cacheCondition, cloneOf } from '../caches/kit.ts';
@@ -85,6 +85,23 @@ describe('Snapshot: source.adopt', () => {
     await snapshots.create('thief', 'vol', adopt((await snapshots.ready('mine')).metadata.uid));
     const thief = await snapshots.withReason('thief', 'Ready', 'AdoptionRefused');
     expect(conditionOf(thief, 'Ready')?.message).toContain('the uid of an object that exists');
+  });
+
+  it('F16 Snapshot: its exports move with it, and are known by its record, an increment whose parent is gone too', async () => {
+    await snapshots.create('parent', 'vol');
+    await snapshots.ready('parent');
+    const exports = [{ name: 'full' }, { name: 'increment', parentRef: { name: 'parent' } }];
+    await snapshots.create('shown', 'vol', { exports, deletionPolicy: 'Retain' });
+    const before = await snapshots.withReason('shown', 'Exported', 'Exported');
+    const inodesOf = ({ status }: typeof before) => (status.exports ?? []).map(({ file }) => statSync(file ?? '').ino);
+    const inodes = inodesOf(before);
+    for (const name of ['shown', 'parent']) await snapshots.remove(name);
+    await snapshots.create('shown', 'vol', { exports, ...adopt(before.metadata.uid) });
+    const after = await snapshots.withReason('shown', 'Exported', 'Exported');
+    expect(inodesOf(after)).toEqual(inodes);
+    const moved = (file = '') => file.replace(before.metadata.uid, after.metadata.uid);
+    expect(after.status.exports).toEqual(before.status.exports?.map((each) => ({ ...each, file: moved(each.file) })));
+    expect(existsSync(path.dirname(before.status.exports?.[0]?.file ?? ''))).toBe(false);
   });
 
   it('C8 Snapshot: what is mounted is not adopted before that has ended', async () => {
