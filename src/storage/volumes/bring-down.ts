@@ -71,12 +71,14 @@ async function hasMountPoint({ layout }: Storage, uid: string): Promise<boolean>
 
 /** Nobody is in the tree: what is mounted for receiving was left by a process that died. */
 async function withoutReceiving(storage: Storage, place: VolumeRemains): Promise<VolumeRemains> {
-  await removeReceiving(storage, storage.layout.receivingPath(place.uid));
+  const own = storage.layout.receivingPath(place.uid);
   const prefix = join(storage.layout.volumesPath, RECEIVING_PREFIX);
   // By its filesystem: the tree itself may be unmounted already.
   const isIts = ({ source }: Mount) => place.liveDevices?.includes(basename(source)) === true;
-  const left = (await readMounts()).filter((mount) => mount.mountPoint.startsWith(prefix) && isIts(mount));
-  for (const { mountPoint } of left) await removeReceiving(storage, mountPoint);
+  const left = (await readMounts())
+    .filter((mount) => mount.mountPoint === own || (mount.mountPoint.startsWith(prefix) && isIts(mount)))
+    .map(({ mountPoint }) => mountPoint);
+  for (const path of new Set([...left, own])) await removeReceiving(storage, path);
   return left.length === 0 ? place : await observeRemains(storage, place.uid);
 }
 
