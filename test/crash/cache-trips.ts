@@ -37,7 +37,7 @@ export const cacheTrips: readonly CacheTrip[] = [
           await caches.work('job');
           await caches.release('job', 'Published');
         },
-        order: ['cp', 'mv', 'btrfs subvolume snapshot', 'btrfs subvolume delete'],
+        order: ['btrfs subvolume snapshot', 'cp', 'mv', 'btrfs subvolume delete'],
       },
       { name: 'delete claim', change: (caches) => caches.deleteClaim('job'), repeats: true },
     ],

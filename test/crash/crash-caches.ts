@@ -137,9 +137,9 @@ export class CrashCaches implements Subject {
       const [, expected] = [...this.#claims].find(([name]) => this.#nameOf(name) === claim.metadata.name) ?? [];
       expect(tokenIn(cloneOf(claim)), `content of ${claim.metadata.name}`).toBe(expected?.token);
     }
-    // The clone of a judged claim goes after its outcome is told.
-    await waitFor(() => areasOf(treePath).join('\n') === areasFor(caches, working).join('\n'), {
-      what: `more than\n${areasFor(caches, working).join('\n')}\nin\n${areasOf(treePath).join('\n')}\nleft over`,
+    // The clone of a judged claim goes after its outcome is told; what has become of it stays in its record.
+    await waitFor(() => areasOf(treePath).join('\n') === areasFor(caches, claims).join('\n'), {
+      what: `more than\n${areasFor(caches, claims).join('\n')}\nin\n${areasOf(treePath).join('\n')}\nleft over`,
       timeoutMs: LIMIT_MS,
     });
   }
@@ -183,14 +183,15 @@ export function tokenIn(dir: string): string {
 }
 
 /** Everything in the areas of the volume's tree, as `areasOf` lists it. */
-function areasFor(caches: readonly BuildCache[], working: readonly BuildCacheClaim[]): string[] {
+function areasFor(caches: readonly BuildCache[], claims: readonly BuildCacheClaim[]): string[] {
   const ofCaches = caches.flatMap(({ metadata, status }) => {
     const dir = `caches/${metadata.uid}`;
     return [dir, `${dir}/record.json`, ...(status.generations ?? []).map(({ generation }) => `${dir}/${generation}`)];
   });
-  const ofClaims = working.flatMap(({ metadata, spec }) => {
+  const ofClaims = claims.flatMap(({ metadata, spec, status }) => {
     const dir = `claims/${metadata.uid}`;
-    return [dir, `${dir}/record.json`, `${dir}/${spec.access === 'ReadOnly' ? 'ro' : 'rw'}`];
+    const clone = status.outcome === undefined ? [`${dir}/${spec.access === 'ReadOnly' ? 'ro' : 'rw'}`] : [];
+    return [dir, `${dir}/record.json`, ...clone];
   });
   return [...ofCaches, ...ofClaims].toSorted();
 }
