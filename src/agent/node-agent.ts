@@ -122,7 +122,7 @@ function startLoops(parts: ReconcilerParts, firstList: FirstList, onCacheOutcome
     ...startCacheReconcilers(parts, onCacheOutcome),
     node: startNodeReconciler(parts, (btrfsNode, orphans) => {
       firstList.written(orphans);
-      removal.requests.read(btrfsNode, orphans);
+      removal.requests.read(btrfsNode, orphans, parts.orphans.unfinished().keys());
     }),
   };
   const all = Object.values<Reconciler>({ ...queues, orphans: removal.reconciler });

@@ -12,7 +12,11 @@ export const MAX_ORPHANS = 100;
 /** Data on the node that belongs to no object. */
 const orphan = z.object({
   uid: text(64).min(1).describe('UID of the object that the data was made for; names the files on the node.'),
-  kind: text(63).optional().describe('Kind of that object.'),
+  kind: text(63)
+    .optional()
+    .describe(
+      'Kind of that object; Snapshot where nothing is left but exported streams, LoopbackVolume for other exports.',
+    ),
   namespace: text(63).optional().describe('Namespace of that object; absent if no record tells it.'),
   name: text(253).optional().describe('Name of that object; absent if no record tells it.'),
   volume: text(253)
@@ -20,7 +24,7 @@ const orphan = z.object({
     .describe('LoopbackVolume that it lies in, as the record of that volume has it; of all kinds but LoopbackVolumes.'),
   access: text(16).optional().describe('Of a Snapshot: ReadWrite, or ReadOnly if it is committed.'),
   bytes: byteCount().describe(
-    'Bytes that the data takes on the node; absent for what lies in a volume, where it shares space with the rest.',
+    'Bytes that the data takes on the node, of exported files if nothing else is left; absent for what lies in a volume, where it shares space with the rest.',
   ),
   sizeBytes: byteCount().describe('Of a LoopbackVolume: size of the image in bytes.'),
   since: time().optional().describe('When the data was first seen without an object.'),

@@ -22,7 +22,15 @@ export interface ExportOwner {
   readonly uid: string;
 }
 
+/** Of the files of Snapshots. */
+export const STREAM_SUFFIX = '.btrfs';
+
 const UNFINISHED = '.new';
+
+/** True for a name that a file gets when it is whole; until then it has another suffix, or begins with a dot. */
+export function isWholeExport(name: string): boolean {
+  return !name.endsWith(UNFINISHED) && !name.startsWith('.');
+}
 
 /**
  * The file holds what was read, whole and on disk, in place of an earlier one of the name. What an interrupted run leaves has another
@@ -79,21 +87,27 @@ export async function findExport(
 }
 
 /**
- * Of what was exported of the object only files of these names are left, whatever namespace it was exported for; its directory
+ * Of what was exported of the object only files that are kept are left, whatever namespace it was exported for; its directory
  * goes with the last one, and that of a namespace with the last object's. Safe to repeat: what is there is read from the disk.
  */
-export async function removeExports(storage: Storage, uid: string, keep: readonly string[] = []): Promise<void> {
-  const { layout } = storage;
-  await attempt('remove what was exported', async () => {
+export async function removeExports(
+  { layout }: Storage,
+  uid: string,
+  isKept: (name: string) => boolean = () => false,
+): Promise<'removed' | 'was gone already'> {
+  return await attempt('remove what was exported', async () => {
+    let step: 'removed' | 'was gone already' = 'was gone already';
     for (const namespaceUid of await namespacesIn(layout)) {
       const path = layout.exportPath(namespaceUid, uid);
       const names = await namesIn(path);
-      const surplus = names?.filter((name) => !keep.includes(name)) ?? [];
+      const surplus = names?.filter((name) => !isKept(name)) ?? [];
+      if (surplus.length > 0) step = 'removed';
       for (const name of surplus) await rm(join(path, name), { recursive: true, force: true });
       if (names !== undefined && surplus.length === names.length) await removeIfEmpty(path);
       else if (surplus.length > 0) await syncDirectory(path);
       await removeIfEmpty(dirname(path));
     }
+    return step;
   });
 }
 
@@ -119,6 +133,42 @@ export async function moveExports(
 /** Paths of the directories that the object has under exports/. */
 export async function exportPathsOf({ layout }: Storage, uid: string): Promise<readonly string[]> {
   return (await namespacesIn(layout)).map((namespaceUid) => layout.exportPath(namespaceUid, uid));
+}
+
+/** What lies under exports/ of one object, whether that is there or not. */
+export interface FoundExports {
+  readonly uid: string;
+  /** Names of files that are whole. */
+  readonly names: readonly string[];
+  /** What these take on the node. */
+  readonly bytes: number;
+  /** There is something else: a directory without files, or what a broken run left. */
+  readonly isUnfinished: boolean;
+}
+
+export async function findExports({ layout }: Storage): Promise<readonly FoundExports[]> {
+  const found = new Map<string, FoundExports>();
+  for (const namespaceUid of await namespacesIn(layout)) {
+    const uids = (await namesIn(join(layout.exportsPath, namespaceUid))) ?? [];
+    for (const uid of uids.filter(isUid)) {
+      const path = layout.exportPath(namespaceUid, uid);
+      const all = (await namesIn(path)) ?? [];
+      const names = all.filter(isWholeExport);
+      const sizes = await Promise.all(names.map((name) => allocatedBytes(join(path, name))));
+      const before = found.get(uid);
+      found.set(uid, {
+        uid,
+        names: [...(before?.names ?? []), ...names],
+        bytes: sizes.reduce((sum, bytes) => sum + bytes, before?.bytes ?? 0),
+        isUnfinished: before?.isUnfinished === true || names.length === 0 || names.length < all.length,
+      });
+    }
+  }
+  return [...found.values()];
+}
+
+async function allocatedBytes(path: string): Promise<number> {
+  return ((await stat(path).catch(() => undefined))?.blocks ?? 0) * 512;
 }
 
 async function namespacesIn({ exportsPath }: Layout): Promise<readonly string[]> {
@@ -151,12 +201,7 @@ export async function readExportedBytes({ layout }: Storage): Promise<number> {
       throw error;
     },
   );
-  const whole = entries.filter(
-    (entry) => entry.isFile() && !entry.name.endsWith(UNFINISHED) && !entry.name.startsWith('.'),
-  );
-  const sizes = whole.map(async ({ parentPath, name }) => {
-    const found = await stat(join(parentPath, name)).catch(() => undefined);
-    return (found?.blocks ?? 0) * 512;
-  });
+  const whole = entries.filter((entry) => entry.isFile() && isWholeExport(entry.name));
+  const sizes = whole.map(({ parentPath, name }) => allocatedBytes(join(parentPath, name)));
   return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Storage } from './context.ts';
-import { homePath, ownerAt, type TreeKind, treeLayout } from './layout.ts';
+import { homePath, ownerAt, stagingUidAt, type TreeKind, treeLayout } from './layout.ts';
 import { RECORD_NAME, type Tree } from './tree.ts';
 import { type OrphanData, recordedNames } from './volumes/orphans.ts';
 
@@ -20,6 +20,12 @@ export async function readIdentity(tree: Tree, kind: TreeKind, uid: string) {
   }
 }
 
+export interface TreeOrphans {
+  readonly orphans: readonly OrphanData[];
+  /** Uids of objects that unfinished work is for. */
+  readonly staged: readonly string[];
+}
+
 /**
  * What lies in the mounted tree of a volume and belongs to objects other than the known ones, in order of their uids: one list of
  * subvolumes, and the record of each orphan. Changes nothing. Throws `not-ready` if the volume is not mounted.
@@ -28,7 +34,7 @@ export async function findTreeOrphans(
   storage: Storage,
   volumeUid: string,
   known: () => ReadonlySet<string>,
-): Promise<readonly OrphanData[]> {
+): Promise<TreeOrphans> {
   const { name: volume } = await recordedNames(storage.layout, volumeUid);
   return await storage.withTree(volumeUid, async (tree) => {
     const before = known();
@@ -37,7 +43,8 @@ export async function findTreeOrphans(
     const isKnown = (uid: string) => before.has(uid) || known().has(uid);
     const found = new Map(paths.flatMap((path) => ownerAt(path) ?? []).map((owner) => [owner.uid, owner]));
     const orphans = [...found.values()].filter(({ uid }) => !isKnown(uid)).toSorted((a, b) => (a.uid < b.uid ? -1 : 1));
-    return await Promise.all(
+    const staged = paths.flatMap((path) => stagingUidAt(path) ?? []).filter((uid) => !isKnown(uid));
+    const described = await Promise.all(
       orphans.map(async ({ kind, uid }, index): Promise<OrphanData> => {
         const record = index < MAX_READ ? await readIdentity(tree, kind, uid) : undefined;
         const access = paths.includes(treeLayout.committedPath(uid)) ? 'ReadOnly' : 'ReadWrite';
@@ -51,5 +58,6 @@ export async function findTreeOrphans(
         };
       }),
     );
+    return { orphans: described, staged };
   });
 }

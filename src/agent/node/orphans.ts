@@ -3,7 +3,8 @@ import type { Orphan } from '../../api/btrfs-node.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { findTreeOrphans } from '../../storage/tree-orphans.ts';
+import { findExports, STREAM_SUFFIX } from '../../storage/exports.ts';
+import { findTreeOrphans, type TreeOrphans } from '../../storage/tree-orphans.ts';
 import { findOrphans, type OrphanData, recordedNames, recordedUids } from '../../storage/volumes/orphans.ts';
 import type { Caches } from '../caches.ts';
 
@@ -32,6 +33,8 @@ export interface OrphanWatch {
   found(written: readonly Orphan[]): Promise<readonly OrphanData[] | undefined>;
   /** The uid of the volume that this orphan lies in; undefined for a volume. */
   volumeOf(orphan: OrphanData): string | undefined;
+  /** Uids of objects that are not known and of which there is unfinished work, as last looked at, with the volumes that it is in. */
+  unfinished(): ReadonlyMap<string, readonly string[]>;
 }
 
 /** Looks into volumes when it is told to, in the background: one that hangs holds up no other, nor what is said of the node. */
@@ -41,7 +44,9 @@ export function createOrphanWatch(options: OrphanWatchOptions): OrphanWatch {
 
 class BackgroundWatch implements OrphanWatch {
   readonly #options: OrphanWatchOptions;
-  readonly #inVolumes = new Map<string, readonly OrphanData[]>();
+  readonly #inVolumes = new Map<string, TreeOrphans>();
+  /** Uids of objects of which only an unfinished export, or an empty directory, is there. */
+  #unfinishedExports: readonly string[] = [];
   /** Namespace and name of volumes, and whether they could be looked into. */
   readonly #volumes = new Map<string, { readonly key: string | undefined; readonly isSeen: boolean }>();
   /** Volumes that are being looked into, and whether that has to be done once more. */
@@ -69,14 +74,39 @@ class BackgroundWatch implements OrphanWatch {
     if (lookedAtMs === undefined || clock.monotonicMs() - lookedAtMs > LOOK_AGAIN_MS) this.look();
     if (!caches.volumes.hasSynced || lookedAtMs === undefined) return undefined;
     const known = this.#known();
-    const seen = [...this.#inVolumes.values()].flat();
+    const seen = [...this.#inVolumes.values()].flatMap(({ orphans }) => orphans);
     const inside = [...seen, ...this.#unseen(written, seen)].filter(({ uid }) => !known.has(uid));
     const volumes = new Set([...caches.volumes.values()].map(({ metadata }) => metadata.uid));
-    return [...(await findOrphans(storage, volumes)), ...inside];
+    const listed = [...(await findOrphans(storage, volumes)), ...inside];
+    return [...listed, ...(await this.#findExports(listed))];
   }
 
   volumeOf({ uid }: OrphanData): string | undefined {
-    return [...this.#inVolumes].find(([, orphans]) => orphans.some((orphan) => orphan.uid === uid))?.[0];
+    return [...this.#inVolumes].find(([, { orphans }]) => orphans.some((orphan) => orphan.uid === uid))?.[0];
+  }
+
+  unfinished(): ReadonlyMap<string, readonly string[]> {
+    const known = this.#known();
+    const places = new Map<string, string[]>();
+    const placesOf = (uid: string) => places.get(uid) ?? places.set(uid, []).get(uid) ?? [];
+    for (const [volumeUid, { staged }] of this.#inVolumes) for (const uid of staged) placesOf(uid).push(volumeUid);
+    for (const uid of this.#unfinishedExports) placesOf(uid);
+    for (const uid of places.keys()) if (known.has(uid)) places.delete(uid);
+    return places;
+  }
+
+  /** Exported files of objects that are neither there nor listed by what else they have. */
+  async #findExports(listed: readonly OrphanData[]): Promise<readonly OrphanData[]> {
+    const found = await findExports(this.#options.storage);
+    const known = this.#known();
+    const lost = found.filter(({ uid }) => !known.has(uid)).toSorted((a, b) => (a.uid < b.uid ? -1 : 1));
+    this.#unfinishedExports = lost.filter(({ isUnfinished }) => isUnfinished).map(({ uid }) => uid);
+    return lost
+      .filter(({ uid, names }) => names.length > 0 && !listed.some((orphan) => orphan.uid === uid))
+      .map(({ uid, names, bytes }) => {
+        const kind = names.every((name) => name.endsWith(STREAM_SUFFIX)) ? 'Snapshot' : 'LoopbackVolume';
+        return { uid, kind, namespace: undefined, name: undefined, bytes };
+      });
   }
 
   /** What was written of volumes that are on the node and can't be looked into. */
@@ -91,10 +121,10 @@ class BackgroundWatch implements OrphanWatch {
     ) as readonly OrphanData[];
   }
 
-  /** Uids of all objects of this node that live in volumes. */
+  /** Uids of all objects of this node. */
   #known(): ReadonlySet<string> {
-    const { snapshots, buildCaches, claims } = this.#options.caches;
-    const objects = [snapshots, buildCaches, claims].flatMap((cache) => [...cache.values()]);
+    const { volumes, snapshots, buildCaches, claims } = this.#options.caches;
+    const objects = [volumes, snapshots, buildCaches, claims].flatMap((cache) => [...cache.values()]);
     return new Set(objects.map(({ metadata }) => metadata.uid));
   }
 

@@ -3,11 +3,12 @@ import type { EventRecorder } from '../../kube/events.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
-import { type Outcome, settled, settledAfter, waiting } from '../../runtime/outcome.ts';
+import { type Outcome, settledAfter, waiting } from '../../runtime/outcome.ts';
 import { removeClaim } from '../../storage/caches/claim.ts';
 import { removeCache } from '../../storage/caches/remove.ts';
 import type { Storage } from '../../storage/context.ts';
 import { StorageError } from '../../storage/errors.ts';
+import { removeExports } from '../../storage/exports.ts';
 import { homePath } from '../../storage/layout.ts';
 import { removeSnapshot } from '../../storage/snapshots/remove.ts';
 import type { OrphanData } from '../../storage/volumes/orphans.ts';
@@ -16,6 +17,7 @@ import { isRetried } from '../refusal.ts';
 import type { PodsUsing } from '../volumes/users.ts';
 import type { OrphanRequests } from './orphan-requests.ts';
 import type { OrphanWatch } from './orphans.ts';
+import { removeUnfinished } from './remove-unfinished.ts';
 
 /** What there is of an object of any kind that can have data. */
 export interface Owner extends KubeObject {
@@ -32,7 +34,7 @@ export interface OrphanReconcilerOptions {
   readonly podsUsing: PodsUsing;
   /** By kind; asked anew each time. */
   readonly clients: Readonly<Record<OrphanData['kind'], Pick<ResourceClient<Owner>, 'list'>>>;
-  readonly orphans: Pick<OrphanWatch, 'found' | 'volumeOf' | 'look'>;
+  readonly orphans: Pick<OrphanWatch, 'found' | 'volumeOf' | 'unfinished' | 'look'>;
   readonly requests: Pick<OrphanRequests, 'askedFor'>;
   /** What waited for an orphan in it is worth another pass. */
   readonly wake: (uid: string) => void;
@@ -44,7 +46,8 @@ const NOT_KNOWN_MS = 1_000;
 
 /**
  * The orphan of this uid is gone if the user asks for that, and an Event says so. What somebody has, wants or uses stays, and an
- * Event says why. What lies in a volume goes before the volume, or has been tried. Safe to repeat.
+ * Event says why. What lies in a volume goes before the volume, or has been tried. Of any other uid unfinished work goes. Safe to
+ * repeat.
  */
 export function createOrphanReconcile(
   options: OrphanReconcilerOptions,
@@ -58,7 +61,7 @@ export function createOrphanReconcile(
     const orphan = found.find((each) => each.uid === uid);
     if (btrfsNode === undefined || orphan === undefined) {
       kept.delete(uid);
-      return settled;
+      return await removeUnfinished(options, uid, signal);
     }
     const isFirst = (other: OrphanData) =>
       orphans.volumeOf(other) === uid && requests.askedFor(other.uid) !== undefined && !kept.has(other.uid);
@@ -117,14 +120,19 @@ async function proveUnwanted(
   signal: AbortSignal,
 ): Promise<void> {
   const { uid, kind, namespace, name } = orphan;
-  const objects = await clients[kind].list({ signal });
-  const owner = objects.find(({ metadata }) => metadata.uid === uid);
-  if (owner !== undefined) throw wanted(`it is what ${kind} ${keyOf(owner)} has`);
-  const heir = objects.find(({ spec }) => spec.source?.adopt?.uid === uid);
-  if (heir !== undefined) throw wanted(`${kind} ${keyOf(heir)} adopts it; delete that first`);
+  // Exported files do not tell which of the two they are of.
+  const isEither = kind === 'LoopbackVolume' || kind === 'Snapshot';
+  for (const each of isEither ? (['LoopbackVolume', 'Snapshot'] as const) : [kind]) {
+    const objects = await clients[each].list({ signal });
+    const owner = objects.find(({ metadata }) => metadata.uid === uid);
+    if (owner !== undefined) throw wanted(`it is what ${each} ${keyOf(owner)} has`);
+    const heir = objects.find(({ spec }) => spec.source?.adopt?.uid === uid);
+    if (heir !== undefined) throw wanted(`${each} ${keyOf(heir)} adopts it; delete that first`);
+  }
   if (kind !== 'LoopbackVolume' || name === undefined) return;
   // Where a volume has the name now, they are in that.
-  if (objects.some(({ metadata }) => metadata.namespace === namespace && metadata.name === name)) return;
+  const namesakes = await clients.LoopbackVolume.list({ namespace, signal });
+  if (namesakes.some(({ metadata }) => metadata.name === name)) return;
   const living = (
     await Promise.all([clients.Snapshot.list({ namespace, signal }), clients.BuildCache.list({ namespace, signal })])
   ).flat();
@@ -146,7 +154,11 @@ async function remove(
 ): Promise<'removed' | 'was gone already'> {
   const { uid, kind } = orphan;
   const volumeUid = kind === 'LoopbackVolume' ? uid : orphans.volumeOf(orphan);
-  if (volumeUid === undefined) throw new StorageError('not-ready', 'its volume is not mounted any more');
+  if (volumeUid === undefined) {
+    // What lies in a volume has no size of its own: this is exported files, and nothing else.
+    if (kind === 'Snapshot' && orphan.bytes !== undefined) return await removeExports(storage, uid);
+    throw new StorageError('not-ready', 'its volume is not mounted any more');
+  }
   const volumePath = storage.layout.volumePath(volumeUid);
   const pods = await podsUsing(kind === 'LoopbackVolume' ? volumePath : `${volumePath}/${homePath(kind, uid)}`);
   if (pods.length > 0) throw new StorageError('in-use', `pods have it mounted: ${pods.join(', ')}; stop them`);
@@ -154,6 +166,7 @@ async function remove(
     kind === 'LoopbackVolume'
       ? await removeOrphanedVolume(storage, uid, signal)
       : await storage.withTree(volumeUid, (tree) => removers[kind](tree, uid));
+  if (kind === 'Snapshot') await removeExports(storage, uid);
   orphans.look(volumeUid);
   return step;
 }

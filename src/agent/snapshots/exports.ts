@@ -3,7 +3,7 @@ import { snapshotReasons } from '../../api/reasons-snapshot.ts';
 import type { Snapshot, SnapshotStatus } from '../../api/snapshot.ts';
 import type { Place } from '../../runtime/places.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { type ExportOwner, findExport, removeExports, writeExport } from '../../storage/exports.ts';
+import { type ExportOwner, findExport, removeExports, STREAM_SUFFIX, writeExport } from '../../storage/exports.ts';
 import { treeLayout } from '../../storage/layout.ts';
 import { type Exported, readExported, recordExported } from '../../storage/snapshots/exported.ts';
 import { contentBytesOf, startSend } from '../../storage/snapshots/send.ts';
@@ -25,7 +25,7 @@ export interface Exports {
 }
 
 /** Streams have a suffix of their own, so that none takes the name of something else. */
-const fileNameOf = ({ name }: { readonly name: string }) => `${name}.btrfs`;
+const fileNameOf = ({ name }: { readonly name: string }) => `${name}${STREAM_SUFFIX}`;
 
 /**
  * The streams that spec asks for are under exports/, and no others; without a place for long work none is written. One that the
@@ -39,7 +39,8 @@ export async function ensureExports(
 ): Promise<Exports> {
   const wanted = snapshot.spec.exports ?? [];
   // Also where status names none: that is no proof that there are no files.
-  await removeExports(options.storage, snapshot.metadata.uid, wanted.map(fileNameOf));
+  const names = wanted.map(fileNameOf);
+  await removeExports(options.storage, snapshot.metadata.uid, (name) => names.includes(name));
   if (wanted.length === 0) return { written: [], refusal: undefined };
   const owner = await exportOwnerOf(options, snapshot, signal);
   const { uid } = owner;

@@ -11,7 +11,7 @@ import { mountBtrfs } from '../../host/mount.ts';
 import { showSubvolume } from '../../host/subvolume.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
-import { exportPathsOf, removeExports } from '../exports.ts';
+import { exportPathsOf, isWholeExport, removeExports } from '../exports.ts';
 import { FOREIGN_OPTIONS } from '../foreign-mount.ts';
 import { DATA_NAME } from '../layout.ts';
 import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
@@ -156,9 +156,25 @@ export async function removeExport(storage: Storage, uid: string, signal?: Abort
 }
 
 /** {@link removeExport} for a caller that has the volume's lock and takes care of the record, which is not asked where they are. */
-export async function removeExported(storage: Storage, run: Run, uid: string): Promise<void> {
+export async function removeExported(
+  storage: Storage,
+  run: Run,
+  uid: string,
+  isKept?: (name: string) => boolean,
+): Promise<'removed' | 'was gone already'> {
   for (const directory of await exportPathsOf(storage, uid)) {
     await release(storage, run, uid, join(directory, PARTIAL_NAME));
   }
-  await removeExports(storage, uid);
+  return await removeExports(storage, uid, isKept);
+}
+
+/** Of exports of an object that is gone only whole files are left. The caller has proven that it is gone. */
+export async function removeUnfinishedExports(
+  storage: Storage,
+  uid: string,
+  signal?: AbortSignal,
+): Promise<'removed' | 'was gone already'> {
+  return await storage.withVolume(uid, signal, (run) =>
+    attempt('remove an unfinished export', () => removeExported(storage, run, uid, isWholeExport)),
+  );
 }

@@ -4,12 +4,13 @@ import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { isErrno, removeRecord, syncDirectory, tryRecord } from '../records.ts';
+import { removeExported } from './export.ts';
 import { majorMinor } from './observe.ts';
 import { removeVolume } from './remove.ts';
 
 /**
  * Nothing is left on the node of a volume that nobody has, as {@link removeVolume}; also of one without a record,
- * of which nothing is known but that it is not in use. The caller has proven that nobody wants it. Says whether there was anything.
+ * of which nothing is known but that it is not in use, or of which there are exports alone. The caller has proven that nobody wants it. Says whether there was anything.
  */
 export async function removeOrphanedVolume(
   storage: Storage,
@@ -19,16 +20,17 @@ export async function removeOrphanedVolume(
   const { layout } = storage;
   const { record, damage } = await attempt('read the record', () => tryRecord(layout, uid));
   if (record !== undefined || damage !== undefined) return await removeVolume(storage, uid, signal);
-  return await storage.withVolume(uid, signal, () =>
+  return await storage.withVolume(uid, signal, (run) =>
     attempt('remove the image', async () => {
       await refuseAttached(storage, uid);
+      const step = await removeExported(storage, run, uid);
       const paths = [layout.stagedImagePath(uid), layout.imagePath(uid), layout.recordPath(uid)];
       const files = (await Promise.all(paths.map(fileAt))).filter((file) => file !== undefined);
       await rm(layout.stagedImagePath(uid), { force: true });
       await rm(layout.imagePath(uid), { force: true });
       await syncDirectory(layout.imagesPath);
       await removeRecord(layout, uid);
-      return files.length === 0 ? 'was gone already' : 'removed';
+      return files.length === 0 ? step : 'removed';
     }),
   );
 }

@@ -1,4 +1,5 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
@@ -113,6 +114,55 @@ describe('BtrfsNode: annotation remove-orphans', () => {
     ]);
     expect((await snapshots.ready('kept')).status.uuid).toBe(kept.status.uuid);
     expect(existsSync(path.join(mountPath, 'data/file'))).toBe(true);
+  });
+
+  it('F16 BtrfsNode: exports of objects that were removed by force are listed and go when asked for, unfinished work goes by itself', async () => {
+    await lab.createVolume('full', { size: '256Mi', nodeName: NODE });
+    const full = await lab.ready('full');
+    const exports = [{ name: 'all' }];
+    for (const name of ['lost', 'inside', 'alive']) await snapshots.create(name, 'full', { exports });
+    const [lost, inside, alive] = await Promise.all(
+      ['lost', 'inside', 'alive'].map((name) => snapshots.withReason(name, 'Exported', 'Exported')),
+    );
+    const directoryOf = (uid = '') =>
+      path.join(path.dirname(path.dirname(alive?.status.exports?.[0]?.file ?? '')), uid);
+    const [lostPath, insidePath, alivePath] = [lost, inside, alive].map((each) => directoryOf(each?.metadata.uid));
+    const [image, empty, broken] = [randomUUID(), randomUUID(), randomUUID()];
+    const stagingOf = (uid = '') => path.join(full.status.mountPath ?? '', 'staging', uid);
+    await kit.withoutAgent(async () => {
+      await kit.forget('Snapshot/lost', 'Snapshot/inside');
+      // Of one nothing is left but what was exported.
+      sh('btrfs', 'subvolume', 'delete', `${full.status.mountPath}/snapshots/${lost?.metadata.uid}/ro`);
+      for (const uid of [image, empty, broken]) mkdirSync(directoryOf(uid));
+      writeFileSync(path.join(directoryOf(image), 'disk.img'), 'image');
+      writeFileSync(path.join(directoryOf(broken), '.partial'), 'half a file');
+      for (const name of ['more.btrfs.new', '.partial']) writeFileSync(path.join(lostPath ?? '', name), 'half a file');
+      for (const uid of [lost?.metadata.uid, broken]) sh('btrfs', 'subvolume', 'create', stagingOf(uid));
+    });
+    const listed = await kit.orphan(lost?.metadata.uid ?? '');
+    expect(listed).toMatchObject({
+      kind: 'Snapshot',
+      bytes: statSync(path.join(lostPath ?? '', 'all.btrfs')).blocks * 512,
+    });
+    expect(await kit.orphan(image)).toMatchObject({ kind: 'LoopbackVolume' });
+    expect(await kit.orphan(inside?.metadata.uid ?? '')).toMatchObject({ kind: 'Snapshot', volume: 'full' });
+    const unfinished = [empty, broken].map(directoryOf).concat([lost?.metadata.uid, broken].map(stagingOf));
+    await waitFor(() => !unfinished.some((each) => existsSync(each)), { what: 'end of unfinished work' });
+    await waitFor(() => readdirSync(lostPath ?? '').join() === 'all.btrfs', { what: 'end of an unfinished file' });
+    expect(await kit.orphansThat(() => true)).not.toContainEqual(expect.objectContaining({ uid: broken }));
+    await annotate(
+      [lost, inside, alive]
+        .map((each) => each?.metadata.uid)
+        .concat(image)
+        .join(','),
+    );
+    await kit.notListed(...[lost, inside].map((each) => each?.metadata.uid ?? ''), image);
+    expect([lostPath, insidePath, directoryOf(image), alivePath].map((each = '') => existsSync(each))).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ]);
   });
 
   it('C8 BtrfsNode: a volume that objects still name is not removed', async () => {

@@ -93,7 +93,7 @@ describe('a record that can not be read', () => {
       await expect(verb(store.storage, uid)).rejects.toMatchObject({ reason: 'RecordDamaged' });
     expect(mountsBelow(store.layout.rootPath)).toEqual(mounts);
     expect(await store.storage.withTree(uid, async (tree) => [...(await tree.list()).keys()])).toEqual(['data']);
-    expect(await findTreeOrphans(store.storage, uid, () => new Set())).toEqual([]);
+    expect((await findTreeOrphans(store.storage, uid, () => new Set())).orphans).toEqual([]);
     writeFileSync(path.join(store.layout.dataPath(uid), 'more'), 'by a pod');
   });
 

@@ -53,15 +53,19 @@ interface World {
   readonly orphans: readonly OrphanData[];
   readonly volumes?: readonly Owner[];
   readonly snapshots?: readonly Owner[];
+  /** Uids of objects of which there is unfinished work, with the volumes that it is in. */
+  readonly unfinished?: OrphanReconcilerOptions['orphans']['unfinished'];
   readonly podsUsing?: OrphanReconcilerOptions['podsUsing'];
   /** What a removal of this volume, or of what is in it, comes to. */
   readonly remove?: (volumeName: string, signal?: AbortSignal) => Promise<string>;
 }
 
 /** The loop over orphans as the agent starts it, on a node where nothing is real. */
-function startIn({ orphans, volumes = [], snapshots = [], podsUsing, remove = async () => 'removed' }: World) {
+function startIn(world: World) {
+  const { orphans, volumes = [], snapshots = [], podsUsing, remove = async () => 'removed' } = world;
   const [events, looks, clock]: [string[], string[], ManualClock] = [[], [], new ManualClock()];
   const listed = [...orphans];
+  const unfinished = world.unfinished ?? (() => new Map());
   const nameOf = (volumeUid: string) => Buffer.from(volumeUid.slice(0, 8), 'hex').toString().replaceAll('\0', '');
   const requests = createOrphanRequests((each) => reconciler.enqueue(each));
   const reconcile = createOrphanReconcile({
@@ -84,6 +88,7 @@ function startIn({ orphans, volumes = [], snapshots = [], podsUsing, remove = as
     orphans: {
       found: async () => listed,
       volumeOf: (orphan) => (orphan.volume === undefined ? undefined : uidOf(orphan.volume)),
+      unfinished,
       look: (volumeUid = '') => void looks.push(nameOf(volumeUid)),
     },
     requests,
@@ -99,7 +104,7 @@ function startIn({ orphans, volumes = [], snapshots = [], podsUsing, remove = as
     backoff: createBackoff({ random: () => 0 }),
   });
   const read = async (btrfsNode: BtrfsNode) => {
-    requests.read(btrfsNode, listed);
+    requests.read(btrfsNode, listed, unfinished().keys());
     await settle();
   };
   return { events, looks, clock, listed, read, reconciler };
@@ -127,6 +132,29 @@ describe('createOrphanReconcile: who keeps a volume', () => {
       expect.stringMatching(/^OrphanKept LoopbackVolume ns\/vol \(.*\) is not removed: /) as string,
     ]);
     expect(events[0]).toContain(why);
+  });
+});
+
+describe('createOrphanReconcile: unfinished work', () => {
+  it.each([
+    ['of nobody goes, without being asked for', [], [], ['vol', 'a']],
+    ['of an object that was made meanwhile stays', [], [owner('a', {}, uidOf('a'))], []],
+    ['of a volume that was made meanwhile stays', [owner('a', {}, uidOf('a'))], [], []],
+    ['for which there is an object of the name alone goes', [], [owner('a', {})], ['vol', 'a']],
+  ])('F16 createOrphanReconcile: that %s', async (_, volumes, snapshots, expected) => {
+    const worked: string[] = [];
+    const { events, read } = startIn({
+      orphans: [],
+      volumes,
+      snapshots,
+      unfinished: () => new Map([[uidOf('a'), [uidOf('vol')]]]),
+      remove: async (place) => {
+        worked.push(place);
+        return 'removed';
+      },
+    });
+    await read(asking());
+    expect([worked, events]).toEqual([expected, []]);
   });
 });
 
