@@ -1,6 +1,8 @@
 import { ensureDirectory, type Owner } from '../host/coreutils.ts';
 import { renameTo } from '../host/files.ts';
 import { createSubvolume, snapshotSubvolume } from '../host/subvolume.ts';
+import { treeLayout } from './layout.ts';
+import { mountPointsOf } from './snapshots/snapshot.ts';
 import type { Tree } from './tree.ts';
 
 export interface StagedSubvolume {
@@ -30,4 +32,16 @@ export async function makeStaged(tree: Tree, subvolume: StagedSubvolume): Promis
   }
   await snapshotSubvolume(tree.run, at(stagingPath), at(placePath), access);
   await tree.removeSubvolume(stagingPath);
+}
+
+/**
+ * What a broken run left in staging for this object is gone. Only who works for the object, or knows that it is gone, may ask for
+ * that: to anybody else work under way looks the same. Returns what was done; what is mounted stays.
+ */
+export async function removeStaging(tree: Tree, uid: string): Promise<'removed' | 'was gone already' | 'in use'> {
+  const path = treeLayout.stagingPath(uid);
+  if (!(await tree.list()).has(path)) return 'was gone already';
+  if ((await mountPointsOf(tree, path)).length > 0) return 'in use';
+  await tree.removeSubvolume(path);
+  return 'removed';
 }

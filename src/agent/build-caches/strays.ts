@@ -4,17 +4,14 @@ import { keyOf } from '../../kube/object.ts';
 import { removeClaim } from '../../storage/caches/claim.ts';
 import { readClaimRecord } from '../../storage/caches/records.ts';
 import { StorageError } from '../../storage/errors.ts';
-import { claimUidAt, stagingUidAt, treeLayout } from '../../storage/layout.ts';
-import { mountPointsOf } from '../../storage/snapshots/snapshot.ts';
+import { claimUidAt, treeLayout } from '../../storage/layout.ts';
+import { removeStaging } from '../../storage/staged-subvolume.ts';
 import type { Tree } from '../../storage/tree.ts';
 import { referenceKey } from '../snapshots/relations.ts';
 import type { BuildCacheReconcilerOptions } from './options.ts';
 import { claimsOf } from './relations.ts';
 
-type StrayOptions = Pick<
-  BuildCacheReconcilerOptions,
-  'caches' | 'claims' | 'snapshots' | 'volumes' | 'named' | 'claimClient' | 'podsUsing'
->;
+type StrayOptions = Pick<BuildCacheReconcilerOptions, 'caches' | 'claims' | 'named' | 'claimClient' | 'podsUsing'>;
 
 export interface Strays {
   /** What is gone, in words for people. */
@@ -26,22 +23,19 @@ export interface Strays {
 }
 
 /**
- * Clones in the volume of a cache whose claims are gone, and unfinished work for objects that are gone, are gone too: their
- * objects were removed by force, or while no agent ran. Each claim is looked for at the API server first (rule 8). A clone of a claim
+ * Clones in the volume of a cache whose claims are gone are gone too, and so is unfinished work for the cache itself, which works on
+ * nothing else meanwhile. The claims were removed by force, or while no agent ran. Each claim is looked for at the API server first (rule 8). A clone of a claim
  * that was not judged, and that this API server was never told of (it was restored from before, or is a new one), stays: it is an
- * orphan.
+ * orphan. Unfinished work of other objects is theirs, or goes with the orphans: it may be under way.
  */
 export async function removeStrays(options: StrayOptions, cache: BuildCache, tree: Tree): Promise<Strays> {
-  const kinds = [options.claims, options.caches, options.snapshots, options.volumes];
-  const known = new Set(kinds.flatMap((objects) => [...objects.values()].map(({ metadata }) => metadata.uid)));
-  const paths = [...(await tree.list()).keys()];
-  const strays = (uidAt: (path: string) => string | undefined) =>
-    new Set(paths.flatMap((path) => uidAt(path) ?? []).filter((uid) => !known.has(uid)));
+  const known = new Set([...options.claims.values()].map(({ metadata }) => metadata.uid));
   const removed: string[] = [];
   const held: string[] = [];
+  const paths = [...(await tree.list()).keys()];
   const clones = new Set(paths.flatMap((path) => claimUidAt(path) ?? []));
-  const lost = strays(claimUidAt);
-  const wereKnown = lost.size === 0 ? new Set() : await claimsOnceKnown(options, cache);
+  const lost = [...clones].filter((uid) => !known.has(uid));
+  const wereKnown = lost.length === 0 ? new Set() : await claimsOnceKnown(options, cache);
   for (const uid of lost) {
     const name = await nameOfStray(options, cache, { tree, uid, wasKnown: wereKnown.has(uid) });
     if (name === undefined) continue;
@@ -50,9 +44,8 @@ export async function removeStrays(options: StrayOptions, cache: BuildCache, tre
     else clones.delete(uid);
     if (outcome === 'removed') removed.push(`clone of claim ${name}`);
   }
-  for (const uid of [...strays(stagingUidAt), ...leftovers(options, cache, paths)]) {
-    if ((await mountPointsOf(tree, treeLayout.stagingPath(uid))).length > 0) continue;
-    await tree.removeSubvolume(treeLayout.stagingPath(uid));
+  const { uid } = cache.metadata;
+  if (paths.includes(treeLayout.stagingPath(uid)) && (await removeStaging(tree, uid)) === 'removed') {
     removed.push(`unfinished work for ${uid}`);
   }
   return { removed, held, clones: [...clones] };
@@ -84,19 +77,6 @@ async function claimsOnceKnown({ caches, named }: StrayOptions, cache: BuildCach
   const volumeKey = referenceKey(cache, cache.spec.volumeRef);
   const inVolume = [...caches.values()].filter((other) => referenceKey(other, other.spec.volumeRef) === volumeKey);
   return new Set((await Promise.all(inVolume.map(named.read))).flatMap((uids) => uids ?? []));
-}
-
-/**
- * Whose work was finished, but for its staging: this cache, which works on nothing else meanwhile, and claims that have their clones,
- * unless their release is being judged, which needs it.
- */
-function leftovers({ claims }: StrayOptions, cache: BuildCache, paths: readonly string[]): readonly string[] {
-  const finished = [...claims.values()].filter(
-    ({ spec, status }) =>
-      status.baseGeneration !== undefined && (spec.release === undefined || status.outcome !== undefined),
-  );
-  const uids = new Set([cache, ...finished].map(({ metadata }) => metadata.uid));
-  return paths.flatMap((path) => stagingUidAt(path) ?? []).filter((uid) => uids.has(uid));
 }
 
 /**

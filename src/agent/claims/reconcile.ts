@@ -3,6 +3,7 @@ import { buildCacheClaimReasons } from '../../api/reasons-build-cache.ts';
 import { ApiError } from '../../kube/errors.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { observeClaim, removeClone } from '../../storage/caches/claim.ts';
+import { removeStaging } from '../../storage/staged-subvolume.ts';
 import type { Tree } from '../../storage/tree.ts';
 import type { ClaimReconcilerOptions } from '../build-caches/options.ts';
 import { nameOf } from '../build-caches/status.ts';
@@ -71,6 +72,9 @@ class Pass {
     const action = await this.#look(tree);
     switch (action.kind) {
       case 'rest':
+        if (this.#seen?.isStaged === true && (await removeStaging(tree, this.#claim.metadata.uid)) === 'removed') {
+          this.#step = 'cleaned';
+        }
         return undefined;
       case 'refuse':
         return action.refusal;

@@ -2,7 +2,10 @@ import type { KubeObject } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import { type Outcome, settled, settledAfter } from '../../runtime/outcome.ts';
 import { attempt, type Storage } from '../../storage/context.ts';
-import { removeStaged } from '../../storage/snapshots/receive.ts';
+import { StorageError } from '../../storage/errors.ts';
+import { removeReceiving } from '../../storage/snapshots/receiving-mount.ts';
+import { removeStaging } from '../../storage/staged-subvolume.ts';
+import type { Tree } from '../../storage/tree.ts';
 import { removeUnfinishedExports } from '../../storage/volumes/export.ts';
 import type { OrphanData } from '../../storage/volumes/orphans.ts';
 import type { OrphanWatch } from './orphans.ts';
@@ -29,8 +32,13 @@ export async function removeUnfinished(
   const objects = await Promise.all(Object.values(clients).map((client) => client.list({ signal })));
   if (objects.flat().some(({ metadata }) => metadata.uid === uid)) return settled;
   for (const volumeUid of volumeUids) {
-    const work = () => storage.withTree(volumeUid, (tree) => removeStaged(storage, tree, uid));
-    await attempt('remove unfinished work', work);
+    const work = async (tree: Tree) => {
+      await removeReceiving(storage, storage.layout.receivingPath(uid));
+      if ((await removeStaging(tree, uid)) === 'in use') {
+        throw new StorageError('in-use', `unfinished work for ${uid} is mounted; unmount it`, { reason: 'InUse' });
+      }
+    };
+    await attempt('remove unfinished work', () => storage.withTree(volumeUid, work));
     orphans.look(volumeUid);
   }
   await removeUnfinishedExports(storage, uid, signal);

@@ -16,15 +16,18 @@ export interface ClaimObservation {
   readonly clone: ListedSubvolume | undefined;
   /** Without one a clone is half made: nobody was told of it. */
   readonly record: Recorded<ClaimRecord>;
+  /** Something is in staging for it. */
+  readonly isStaged?: true;
 }
 
 export async function observeClaim(tree: Tree, uid: string): Promise<ClaimObservation> {
   const [subvolumes, record] = await Promise.all([tree.list(), readClaimRecord(tree, uid)]);
   const clone =
     subvolumes.get(treeLayout.clonePath(uid, 'ReadWrite')) ?? subvolumes.get(treeLayout.clonePath(uid, 'ReadOnly'));
-  if (clone === undefined || record === undefined || record === 'damaged') return { clone, record };
+  const staged = subvolumes.has(treeLayout.stagingPath(uid)) ? ({ isStaged: true } as const) : {};
+  if (clone === undefined || record === undefined || record === 'damaged') return { clone, record, ...staged };
   // What it says of changes it says of one subvolume, not of one that was put in its place.
-  return { clone, record: record.cloneUUID === clone.uuid ? record : 'damaged' };
+  return { clone, record: record.cloneUUID === clone.uuid ? record : 'damaged', ...staged };
 }
 
 export interface NewClone {
