@@ -34,16 +34,6 @@ export function parseErrorStats(text: string): DeviceErrors {
   return errors;
 }
 
-/** Both together, kind by kind. */
-export function addErrors(left: DeviceErrors, right: DeviceErrors, sign: 1 | -1 = 1): DeviceErrors {
-  const kinds = [...new Set([...Object.keys(left), ...Object.keys(right)])];
-  return Object.fromEntries(kinds.map((kind) => [kind, Math.max(0, (left[kind] ?? 0) + sign * (right[kind] ?? 0))]));
-}
-
-export function sumOfErrors(errors: DeviceErrors): number {
-  return Object.values(errors).reduce((sum, count) => sum + count, 0);
-}
-
 /** Profiles of the data of a live filesystem, such as `['single']`; empty when nothing on this machine keeps it alive. */
 export async function readDataProfiles(filesystemUUID: string): Promise<readonly string[]> {
   const path = `${ROOT}/${filesystemUUID}/allocation/data`;

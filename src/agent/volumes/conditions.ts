@@ -1,5 +1,6 @@
-import { type Condition, findCondition, setCondition } from '../../api/conditions.ts';
+import { type Condition, findCondition, formatTime, setCondition } from '../../api/conditions.ts';
 import type { LoopbackVolumeConditionType, LoopbackVolumeReason } from '../../api/reasons.ts';
+import { kindsAbove } from '../../storage/device-errors.ts';
 import type { VolumeRecord } from '../../storage/records.ts';
 import type { VolumeObservation } from '../../storage/volumes/observe.ts';
 import type { Progress, Report } from './report.ts';
@@ -130,17 +131,16 @@ function pressureOf({ usage, seen, hostPressure }: Report, previous: readonly Co
   return ['False', 'EnoughSpace', 'there is space left'];
 }
 
-function damagedOf({ seen, failure }: Report): Verdict | undefined {
+function damagedOf({ seen, failure, failing }: Report): Verdict | undefined {
   if (failure?.reason === 'FilesystemDamaged' || failure?.reason === 'ImageTruncated')
     return ['True', failure.reason, failure.message];
-  const counted = seen?.tree?.deviceErrors ?? {};
-  const errors = Object.values(counted).reduce((sum, count) => sum + count, 0);
-  if (errors === 0) return undefined;
-  const kinds = Object.keys(counted).filter((kind) => (counted[kind] ?? 0) > 0);
+  const kinds = failing?.kinds ?? kindsAbove(seen?.tree?.deviceErrors ?? {}, {});
+  if (kinds.length === 0) return undefined;
+  const since = failing === undefined ? '' : ` since ${formatTime(failing.since)}`;
   return [
     'True',
     'DeviceErrors',
-    `btrfs counted ${errors} errors of the device or of checksums (${kinds.join(', ')}); see btrfs device stats, and save what can be read`,
+    `btrfs counts errors of the device or of checksums${since} (${kinds.join(', ')}); see btrfs device stats and the kernel log of the node, mend the disk below the image, and save what can be read`,
   ];
 }
 

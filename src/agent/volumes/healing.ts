@@ -1,5 +1,6 @@
 import { formatTime } from '../../api/conditions.ts';
 import type { LoopbackVolumeReason } from '../../api/reasons.ts';
+import { kindsAbove } from '../../storage/device-errors.ts';
 import type { TreeMount } from '../../storage/volumes/observe.ts';
 import type { Refusal as AnyRefusal } from '../refusal.ts';
 
@@ -44,7 +45,7 @@ export function healingRefusal(heals: Heals, uid: string, tree: TreeMount | unde
 }
 
 function refusalOf({ since }: Healing, { deviceErrors }: TreeMount): Refusal {
-  const kinds = Object.keys(deviceErrors).filter((kind) => (deviceErrors[kind] ?? 0) > 0);
+  const kinds = kindsAbove(deviceErrors, {});
   const what = kinds.length === 0 ? 'btrfs can not write to it' : `its device fails (${kinds.join(', ')} errors)`;
   return {
     reason: 'ReadOnly',

@@ -17,6 +17,7 @@ import { isRetried, outcomeOf, refusalOf } from '../refusal.ts';
 import { apply, targetOf } from './apply.ts';
 import { circumstancesOf } from './circumstances.ts';
 import { type Action, type Decision, decide, type Memory, type Refusal } from './decide.ts';
+import { noteErrors } from './failing.ts';
 import { healingRefusal, noteHealing } from './healing.ts';
 import { enterLong, isLong } from './long.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
@@ -214,10 +215,8 @@ class Pass {
     const report = await this.#report(seen, failure);
     const { events, writer, onUsage } = this.#options;
     const sizeBytes = seen?.image?.sizeBytes;
-    onUsage(
-      this.#volume,
-      report.usage === undefined || sizeBytes === undefined ? undefined : { ...report.usage, sizeBytes },
-    );
+    const { usage } = report;
+    onUsage(this.#volume, usage === undefined || sizeBytes === undefined ? undefined : { ...usage, sizeBytes });
     await writer.write(this.#volume, statusOf({ ...report, resizeRefusal }));
     const trouble = failure ?? resizeRefusal ?? this.#exportRefusal;
     if (trouble !== undefined) events.record(this.#volume, 'Warning', trouble.reason, 'Reconcile', trouble.message);
@@ -231,6 +230,7 @@ class Pass {
       seen,
       usage: await this.#usage(seen),
       failure,
+      failing: noteErrors(this.#refused.failures, this.#uid, seen?.tree?.deviceErrors, clock.now()),
       exportRefusal: this.#exportRefusal,
       import: this.#import,
       hostPressure: hostFacts(this.#volume).pressure,

@@ -6,6 +6,7 @@ import { type Refusal, refusalOf } from '../refusal.ts';
 import { createVainTries, type VainTries } from '../vain-tries.ts';
 import { circumstancesOf } from './circumstances.ts';
 import type { ContentOptions } from './content.ts';
+import type { Failures } from './failing.ts';
 import type { Heals } from './healing.ts';
 
 /** A shrink to a size that is not tried now: it does not fit, or waits until nobody writes. */
@@ -24,16 +25,18 @@ export interface BusyShrink extends TriedShrink {
 export interface Refused {
   readonly busy: Map<string, BusyShrink>;
   readonly heals: Heals;
+  readonly failures: Failures;
   readonly fills: VainTries;
 }
 
 export function createRefused(clock: Clock): Refused {
-  return { busy: new Map(), fills: createVainTries(clock), heals: new Map() };
+  return { busy: new Map(), fills: createVainTries(clock), heals: new Map(), failures: new Map() };
 }
 
-export function forgetRefused({ busy, fills, heals }: Refused, uid: string): void {
+export function forgetRefused({ busy, fills, heals, failures }: Refused, uid: string): void {
   busy.delete(uid);
   heals.delete(uid);
+  failures.delete(uid);
   fills.forget(uid);
 }
 

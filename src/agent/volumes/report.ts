@@ -3,6 +3,7 @@ import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-vo
 import type { Usage } from '../../storage/volumes/glance.ts';
 import type { VolumeObservation } from '../../storage/volumes/observe.ts';
 import type { Refusal } from './decide.ts';
+import type { Failing } from './failing.ts';
 import type { Wish } from './wish.ts';
 
 export type Progress = NonNullable<LoopbackVolumeStatus['progress']>;
@@ -23,6 +24,8 @@ export interface Report {
   readonly resizeRefusal?: Refusal | undefined;
   /** Why its image is not exported. */
   readonly exportRefusal?: Refusal | undefined;
+  /** What btrfs counts errors of. */
+  readonly failing?: Failing | undefined;
   readonly hostPressure: string | undefined;
   /** Undefined: as it was said before, if it had come to its end. */
   readonly import?: Import | undefined;

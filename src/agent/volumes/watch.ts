@@ -1,8 +1,9 @@
-import { findCondition } from '../../api/conditions.ts';
+import { type Condition, findCondition } from '../../api/conditions.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import { keyOf } from '../../kube/object.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Storage } from '../../storage/context.ts';
+import { kindsAbove } from '../../storage/device-errors.ts';
 import { askDevice, type Glance, glanceAt, readUsage, type Usage } from '../../storage/volumes/glance.ts';
 import { isUsageWorthWriting } from './status.ts';
 
@@ -21,8 +22,8 @@ const ASK_EVERY_MS = 4_000;
 
 /**
  * What no watch tells: a mount that is gone, a filesystem that turned read-only, an image that is missing or was cut, a device that
- * does not answer, a volume that filled up. One look costs one mount table and two small files for each volume, and touches nothing on
- * managed mounts. True when the next look should come soon, because something waits for a device.
+ * does not answer or fails, a volume that filled up. One look costs one mount table and a few small files for each volume, and touches
+ * nothing on managed mounts. True when the next look should come soon, because something waits for a device.
  */
 export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<boolean> {
   let before: ReadonlyMap<string, Glance> = new Map();
@@ -43,7 +44,7 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<bo
     const volumes = [...options.volumes()];
     const glances = await glanceAt(
       options.storage,
-      volumes.map(({ metadata }) => metadata.uid),
+      volumes.map(({ metadata, status }) => ({ uid: metadata.uid, filesystemUUID: status.filesystemUUID })),
     );
     for (const volume of volumes) {
       const { uid } = volume.metadata;
@@ -72,8 +73,19 @@ function hasChanged({ status }: LoopbackVolume, before: Glance | undefined, now:
     now.readOnly !== mountOptions.includes('ro') ||
     now.isStuck !== (ready === 'CommandStuck') ||
     (now.image !== undefined) !== (imagePath !== undefined) ||
-    (before !== undefined && isOtherImage(before, now))
+    (before !== undefined && isOtherImage(before, now)) ||
+    hasMoreErrors(before?.deviceErrors ?? {}, now.deviceErrors, conditions)
   );
+}
+
+/** More than at the look before, or some of which the volume says nothing. */
+function hasMoreErrors(
+  before: Glance['deviceErrors'],
+  now: Glance['deviceErrors'],
+  conditions: readonly Condition[] | undefined,
+): boolean {
+  const isSaid = findCondition(conditions, 'Damaged') !== undefined;
+  return kindsAbove(now, isSaid ? before : {}).length > 0;
 }
 
 function isOtherImage(before: Glance, now: Glance): boolean {

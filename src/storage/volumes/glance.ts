@@ -1,10 +1,11 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { readActivity, readBlock } from '../../host/block-device.ts';
-import { addErrors, type DeviceErrors, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
+import { type DeviceErrors, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
 import { mountAt, readMounts } from '../../host/mountinfo.ts';
 import { observeSpace } from '../../host/space-info.ts';
 import type { Storage } from '../context.ts';
+import { addErrors } from '../device-errors.ts';
 import { isErrno, loadRecord } from '../records.ts';
 import { isReadOnly } from '../tree-mount.ts';
 
@@ -16,6 +17,8 @@ export interface Glance {
   readonly isStuck: boolean;
   /** Something waits for its device: it may be about to hang. */
   readonly isWaiting: boolean;
+  /** What btrfs counted since it was mounted, and what an earlier mount wrote down. */
+  readonly deviceErrors: DeviceErrors;
   /** Its device is mounted and did nothing since the last look, for all that is known: whether it answers is not known. */
   readonly isIdle: boolean;
   readonly image: GlancedImage | undefined;
@@ -27,11 +30,19 @@ export interface GlancedImage {
   readonly modifiedAtMs: number;
 }
 
-/** A look at many volumes for the price of one mount table, and a file or two for each. */
-export async function glanceAt(storage: Storage, uids: readonly string[]): Promise<ReadonlyMap<string, Glance>> {
+export interface GlancedVolume {
+  readonly uid: string;
+  readonly filesystemUUID: string | undefined;
+}
+
+/** A look at many volumes for the price of one mount table, and a few small files for each. */
+export async function glanceAt(
+  storage: Storage,
+  volumes: readonly GlancedVolume[],
+): Promise<ReadonlyMap<string, Glance>> {
   const mounts = await readMounts();
   const glances = await Promise.all(
-    uids.map(async (uid): Promise<readonly [string, Glance]> => {
+    volumes.map(async ({ uid, filesystemUUID }): Promise<readonly [string, Glance]> => {
       const mount = mountAt(mounts, storage.layout.volumePath(uid));
       const activity = mount === undefined ? undefined : await readActivity(mount.source);
       const { waits, moved } = await storage.fences.look(uid, activity);
@@ -41,6 +52,7 @@ export async function glanceAt(storage: Storage, uids: readonly string[]): Promi
         isStuck: storage.fences.isStuck(uid),
         isWaiting: waits,
         isIdle: activity !== undefined && !waits && !moved,
+        deviceErrors: mount && filesystemUUID ? await readDeviceErrors(filesystemUUID) : {},
         image: glanced(await imageStats(storage, uid)),
       };
       return [uid, glance];

@@ -1,7 +1,8 @@
-import { addErrors, type DeviceErrors, liveDevices, readDeviceErrors, sumOfErrors } from '../../host/btrfs-sysfs.ts';
+import { type DeviceErrors, liveDevices, readDeviceErrors } from '../../host/btrfs-sysfs.ts';
 import { mountBtrfs, unmount } from '../../host/mount.ts';
 import { isMountedElsewhere } from '../../host/mount-namespaces.ts';
 import { attempt, type Storage } from '../context.ts';
+import { addErrors, sumOfErrors } from '../device-errors.ts';
 import { saveRecord, type VolumeRecord } from '../records.ts';
 import { isReadOnly } from '../tree-mount.ts';
 import type { VolumeSettings } from './format.ts';

@@ -1,12 +1,13 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { addErrors, type DeviceErrors, liveDevices, readDeviceErrors, readLabel } from '../../host/btrfs-sysfs.ts';
+import { type DeviceErrors, liveDevices, readDeviceErrors, readLabel } from '../../host/btrfs-sysfs.ts';
 import { type Owner, readOwner } from '../../host/coreutils.ts';
 import { type LoopDevice, readLoopCapacity } from '../../host/losetup.ts';
 import { type Mount, mountAt, readMounts } from '../../host/mountinfo.ts';
 import { readSuperblock } from '../../host/superblock.ts';
 import { attempt, type Storage } from '../context.ts';
+import { addErrors } from '../device-errors.ts';
 import type { Layout } from '../layout.ts';
 import { isErrno, type RecordDamage, tryRecord, type VolumeRecord } from '../records.ts';
 import { isReadOnly, isTreeMount, isTreeOfImage } from '../tree-mount.ts';
