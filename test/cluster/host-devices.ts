@@ -16,6 +16,14 @@ export function findLoops(root: string): { device: string; backingFile: string }
     .map(({ device, backingFile }) => ({ device, backingFile }));
 }
 
+/** Those of the devices that have their file by name still, and of which the kernel says no more: it is detaching them, or about to. */
+export function findGoing(backingFiles: ReadonlyMap<string, string>): { device: string; backingFile: string }[] {
+  if (backingFiles.size === 0) return [];
+  return listLoops()
+    .filter(({ device, backingFile, identity }) => identity === '' && backingFiles.get(device) === backingFile)
+    .map(({ device, backingFile }) => ({ device, backingFile }));
+}
+
 interface Loop {
   readonly device: string;
   readonly backingFile: string;

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findLoops, findMounts, isUnder, readText } from './host-devices.ts';
+import { findGoing, findLoops, findMounts, isUnder, readText } from './host-devices.ts';
 
 /** What on this machine still belongs to a directory: it lives in it, is mounted from it or was started for it. */
 export interface Leftovers {
@@ -72,7 +72,15 @@ export function describeLeftovers({ processes, mounts, loops }: Leftovers): stri
 export async function removeLeftovers(dir: string, victims: Victims): Promise<void> {
   if (!existsSync(dir)) return;
   const deadline = performance.now() + 30_000;
-  for (let left = findLeftovers(dir); !isClean(left); left = findLeftovers(dir)) {
+  const loops = new Map<string, string>();
+  const look = (): Leftovers => {
+    const left = findLeftovers(dir);
+    for (const { device, backingFile } of left.loops) loops.set(device, backingFile);
+    // Which file a device has is not told any more while it is being detached: then what it was told to have counts.
+    const going = findGoing(loops);
+    return { ...left, loops: [...left.loops, ...going.filter(({ device }) => !isIn(left.loops, device))] };
+  };
+  for (let left = look(); !isClean(left); left = look()) {
     if (performance.now() > deadline)
       throw new Error(`can't remove what belongs to ${dir}:\n${describeLeftovers(left)}`);
     for (const { pid, marked } of left.processes) if (marked || victims === 'all') killProcess(pid);
@@ -85,6 +93,10 @@ export async function removeLeftovers(dir: string, victims: Victims): Promise<vo
   }
   attempt('chattr', ['-R', '-f', '-i', dir]); // directories that wait for a mount are immutable
   execFileSync('rm', ['--one-file-system', '-rf', '--', dir], { timeout: 60_000 });
+}
+
+function isIn(loops: Leftovers['loops'], wanted: string): boolean {
+  return loops.some(({ device }) => device === wanted);
 }
 
 function findProcesses(root: string): LeftProcess[] {
