@@ -58,7 +58,7 @@ test('removeLeftovers: a loop device whose backing path another mount namespace 
 
   expect(findLeftovers(dir).loops).toEqual([{ device, backingFile: '/a.img' }]);
   await removeLeftovers(dir, 'marked');
-  expect(backingFileOf(device)).not.toBe('/a.img');
+  expect(backingFileOf(device)).not.toContain('/a.img'); // deleted or not
 });
 
 test('removeLeftovers: a loop device of which only its file is told, as while it is being detached, is waited for', async () => {
@@ -78,7 +78,7 @@ exec ${losetupPath} "$@"`;
   try {
     setTimeout(() => closeSync(holder), 500);
     await removeLeftovers(dir, 'marked');
-    expect(backingFileOf(device)).not.toBe('/a.img');
+    expect(backingFileOf(device)).not.toContain('/a.img'); // deleted or not
   } finally {
     process.env.PATH = pathBefore;
     rmSync(shims, { recursive: true });
