@@ -82,7 +82,7 @@ export function chartReadme(root: string): string {
 
 const README = [
   '# btrfs-operator',
-  'Installs the operator: a controller (Deployment, unprivileged), an agent on every node (DaemonSet, privileged), the CustomResourceDefinitions, roles, and admission policies that hold every agent to its own node. Kubernetes 1.34 or newer, Helm 3 or 4, nodes with Linux 5.8 or newer and its modules `btrfs` and `loop`. One install per cluster.',
+  'Installs the operator: a controller (Deployment, unprivileged), an agent on every node (DaemonSet, privileged), the CustomResourceDefinitions, roles, and admission policies that hold every agent to its own node. Kubernetes 1.34 or newer, Helm 3 or 4, nodes with Linux 5.10 or newer and its modules `btrfs` and `loop`. One install per cluster.',
   '## Install',
   `    kubectl create namespace btrfs-operator
     kubectl label namespace btrfs-operator pod-security.kubernetes.io/enforce=privileged

@@ -71,3 +71,6 @@ function shortened(name: string, maxLength: number): string {
   const start = name.slice(0, maxLength - HASH_LENGTH - 1).replace(/[^a-z0-9]+$/, '');
   return `${start}-${hash}`;
 }
+
+/** The oldest kernel of a node that volumes are placed on; the documents say the same, which a test compares. */
+export const MIN_KERNEL = '5.10';

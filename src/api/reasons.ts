@@ -1,3 +1,5 @@
+import { MIN_KERNEL } from './group.ts';
+
 /** A word of the API: what it means, and what a person does about it (empty: nothing). */
 export interface Term {
   readonly meaning: string;
@@ -38,7 +40,7 @@ export const loopbackVolumeConditionTypes = {
 export const btrfsNodeConditionTypes = {
   ...commonConditionTypes,
   KernelSupported: term(
-    'True: the kernel is 5.8 or newer and has btrfs and loop devices. False: nothing is placed here.',
+    `True: the kernel is ${MIN_KERNEL} or newer and has btrfs and loop devices. False: nothing is placed here.`,
     'Update the kernel of the node.',
   ),
   HostPressure: term(
@@ -229,7 +231,7 @@ export const loopbackVolumeReasons = {
 export const btrfsNodeReasons = {
   ...commonReasons,
   KernelSupported: term('The kernel has all that is needed.'),
-  KernelTooOld: term('The kernel is older than 5.8.', 'Update the kernel of the node.'),
+  KernelTooOld: term(`The kernel is older than ${MIN_KERNEL}.`, 'Update the kernel of the node.'),
   KernelUnknown: term('The version of the kernel cannot be read.', 'Report it with the output of uname -r.'),
   MissingFeature: term(
     'btrfs, loop devices or a tool is not there; the message names it.',

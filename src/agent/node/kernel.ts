@@ -1,7 +1,12 @@
-/** Below this the agent places nothing: losetup relies on LOOP_CONFIGURE, btrfs on fixes of 5.8. */
-const MIN_KERNEL = [5, 8] as const;
+import { MIN_KERNEL } from '../../api/group.ts';
 
-/** Parses `6.1.0-13-amd64` or `5.8` into major and minor. Throws on anything else. */
+/**
+ * Below this the agent places nothing: what others have written is mounted with nosymfollow, which comes with 5.10; an older kernel
+ * would follow their symlinks. (losetup relies on LOOP_CONFIGURE and btrfs on fixes, both of 5.8.)
+ */
+const [MIN_MAJOR, MIN_MINOR] = parseKernelRelease(MIN_KERNEL);
+
+/** Parses `6.1.0-13-amd64` or `5.10` into major and minor. Throws on anything else. */
 export function parseKernelRelease(release: string): readonly [major: number, minor: number] {
   const match = release.match(/^(\d{1,4})\.(\d{1,4})(?:[.\-+_].*)?$/);
   if (match === null) throw new TypeError(`not a kernel release: ${JSON.stringify(release)}`);
@@ -10,5 +15,5 @@ export function parseKernelRelease(release: string): readonly [major: number, mi
 
 export function isKernelSupported(release: string): boolean {
   const [major, minor] = parseKernelRelease(release);
-  return major > MIN_KERNEL[0] || (major === MIN_KERNEL[0] && minor >= MIN_KERNEL[1]);
+  return major > MIN_MAJOR || (major === MIN_MAJOR && minor >= MIN_MINOR);
 }

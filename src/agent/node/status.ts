@@ -1,5 +1,6 @@
 import { type BtrfsNode, type BtrfsNodeStatus, MAX_ORPHANS, type Orphan } from '../../api/btrfs-node.ts';
 import { type Condition, formatTime, setCondition } from '../../api/conditions.ts';
+import { MIN_KERNEL } from '../../api/group.ts';
 import type { BtrfsNodeConditionType, BtrfsNodeReason } from '../../api/reasons.ts';
 import type { Platform } from '../../storage/platform.ts';
 import type { HostSpace } from '../../storage/root.ts';
@@ -83,7 +84,8 @@ function readyOf({ platform }: NodeReport): Verdict {
 
 function kernelOf({ kernel, hasBtrfs }: Platform): Verdict {
   try {
-    if (!isKernelSupported(kernel)) return ['False', 'KernelTooOld', `kernel ${kernel} is older than 5.8; update it`];
+    if (!isKernelSupported(kernel))
+      return ['False', 'KernelTooOld', `kernel ${kernel} is older than ${MIN_KERNEL}; update it`];
   } catch {
     return ['False', 'KernelUnknown', `the kernel calls itself ${kernel}, which is no version`];
   }

@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { allocatableBytes, type CapacitySettings, pressureOf } from '../../../src/agent/node/capacity.ts';
 import { isKernelSupported, parseKernelRelease } from '../../../src/agent/node/kernel.ts';
 import { createNodeReconcile, type NodeReconcilerOptions } from '../../../src/agent/node/reconcile.ts';
 import { type NodeReport, nodeStatusOf } from '../../../src/agent/node/status.ts';
 import { findCondition } from '../../../src/api/conditions.ts';
+import { MIN_KERNEL } from '../../../src/api/group.ts';
 import { btrfsNodeConditionTypes, btrfsNodeReasons } from '../../../src/api/reasons.ts';
 import type { ObjectMeta } from '../../../src/kube/object.ts';
 import type { Node } from '../../../src/kube/resource-types.ts';
@@ -32,10 +35,21 @@ describe('kernel releases', () => {
   it.each([
     ['5.7.19', false],
     ['4.19.0-27-amd64', false],
-    ['5.8', true],
+    ['5.8', false],
+    ['5.9.16', false],
+    ['5.10', true],
     ['5.10.0', true],
     ['6.0', true],
   ])('B3 isKernelSupported: %s is %s', (release, supported) => expect(isKernelSupported(release)).toBe(supported));
+
+  it.each(['README.md', 'docs/operations.md', 'charts/btrfs-operator/README.md'])(
+    'B3 MIN_KERNEL: %s promises no other kernel',
+    (document) => {
+      const text = readFileSync(path.join(import.meta.dirname, '../../..', document), 'utf8');
+      const promised = [...text.matchAll(/Linux (\d+\.\d+) or newer/g)].map(([, release]) => release);
+      expect([...new Set(promised)]).toEqual([MIN_KERNEL]);
+    },
+  );
 });
 
 describe('createNodeReconcile', () => {
