@@ -3,6 +3,7 @@ import { type Condition, findCondition, isNodeLost } from '../api/conditions.ts'
 import type { KubeObject } from '../kube/object.ts';
 import { createOwnWrites } from '../kube/own-writes.ts';
 import type { ResourceClient } from '../kube/resource-client.ts';
+import { applyStatus } from './apply-status.ts';
 import type { Renewal } from './renewal.ts';
 
 export interface StatusWriter<T extends KubeObject, Status> {
@@ -39,6 +40,7 @@ interface Judged {
 export function createStatusWriter<T extends KubeObject, Status extends Judged>(
   options: StatusWriterOptions<T, Status>,
 ): StatusWriter<T, Status> {
+  const { fieldManager, ownedPart } = options;
   const own = createOwnWrites<T>();
   const sayable = (known: T, status: Status): Status => {
     const said = options.ownedPart(known).conditions;
@@ -49,7 +51,7 @@ export function createStatusWriter<T extends KubeObject, Status extends Judged>(
     const { name, namespace, uid } = object.metadata;
     // The uid makes the server refuse the write to a new object of the same name.
     const draft = { metadata: { name, namespace, uid }, status };
-    own.remember(await options.client.applyStatus(draft, { fieldManager: options.fieldManager }));
+    own.remember(await applyStatus(options.client, draft, { fieldManager, ownedPart }));
   };
   return {
     freshest: own.freshest,
