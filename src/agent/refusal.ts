@@ -39,12 +39,17 @@ export function refusalOf<Reason extends string>(
 
 type CommonReason = 'CommandFailed' | 'InternalError';
 
-/** When to look again at what a refusal waits for. */
-export function outcomeOf(refusal: Refusal): Outcome {
+/** When to look again at what a refusal waits for: after `atMostMs` milliseconds at the latest. */
+export function outcomeOf(refusal: Refusal, atMostMs = Number.POSITIVE_INFINITY): Outcome {
   const soon = isAboutUsers(refusal) || refusal.reason === 'CommandStuck';
   const isWoken = refusal.reason === 'VolumeNotReady';
   const afterMs = isWoken ? SAFETY_NET_MS : refusal.mendedBy === 'person' ? PERSON_MS : soon ? IN_USE_MS : HOST_MS;
-  return waiting(afterMs, refusal.reason, refusal.message);
+  return waiting(Math.min(afterMs, atMostMs), refusal.reason, refusal.message);
+}
+
+/** Why an object can't go yet, in words: others have to go before, which somebody deletes already or has to delete. */
+export function waitsFor(what: string, names: string, areGoing: boolean): string {
+  return `deletion waits for ${what}; ${areGoing ? 'all of it is being deleted' : 'delete first'}: ${names}`;
 }
 
 /** True when somebody outside of the operator uses the thing. */

@@ -5,7 +5,7 @@ import type { Mount } from '../host/mountinfo.ts';
 import { createRun } from '../host/run.ts';
 import { coalesced } from './coalesce.ts';
 import { StorageError } from './errors.ts';
-import { createFences, type Fences } from './fences.ts';
+import { createFences, type Fences, stuckVolume } from './fences.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { isErrno } from './records.ts';
 import { createTree, type Tree, type TreePlaces } from './tree.ts';
@@ -60,7 +60,8 @@ export function createStorage(options: StorageOptions): Storage {
     refusedOptions: new Map(),
     withTree: (uid, work) =>
       gate.enter(uid, async () => {
-        if (fences.isStuck(uid)) throw hangs();
+        // Not asked for again and again: the volume says when it is well, which wakes what waits for it.
+        if (fences.isStuck(uid)) throw stuckVolume('VolumeNotReady');
         const mount = await proveTreeMount(layout, uid);
         // Calls are put together only by those who share one.
         let tree = trees.get(uid);
@@ -90,13 +91,6 @@ export function createStorage(options: StorageOptions): Storage {
       }
     },
   };
-}
-
-/** Not asked for again and again: the volume says when it is well, which wakes what waits for it. */
-function hangs(): StorageError {
-  return new StorageError('timeout', 'commands hang in the volume; see the conditions of the LoopbackVolume', {
-    reason: 'VolumeNotReady',
-  });
 }
 
 /**

@@ -222,10 +222,11 @@ async function waitsLongFor(fence: Fence, activity: DeviceActivity | undefined, 
   return false;
 }
 
-function stuckVolume(): StorageError {
+/** Commands hang in a volume: the same words whichever command it was. */
+export function stuckVolume(reason: 'CommandStuck' | 'VolumeNotReady' = 'CommandStuck'): StorageError {
   return new StorageError(
     'timeout',
     'commands hang in the volume, because its device does not answer or its file system is frozen; see the kernel log of the node. This goes on by itself when they have ended',
-    { reason: 'CommandStuck' },
+    { reason },
   );
 }

@@ -17,7 +17,7 @@ export interface AuditedRequest {
 export interface Audit {
   /** What service accounts have asked since it was opened. */
   requests(): AuditedRequest[];
-  /** Those that were refused for lack of a right, by a role or by a policy, one line each. */
+  /** Those that were refused for lack of a right, by a role or by a policy, one line each. Events in a namespace that goes are not. */
   refusals(): string[];
 }
 
@@ -52,7 +52,7 @@ export function openAudit(logPath: string): Audit {
     requests,
     refusals: () =>
       requests()
-        .filter(({ code }) => code === 401 || code === 403)
+        .filter(({ code, message }) => code === 401 || (code === 403 && !message.includes('is being terminated')))
         .map(({ username, verb, resource, namespace, name, message }) =>
           [username, verb, resource, `${namespace}/${name}`, message].join(' '),
         ),

@@ -8,7 +8,7 @@ import { type KubeObject, keyOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type Outcome, recheck, settled } from '../../runtime/outcome.ts';
-import { isAboutUsers, isRetried, outcomeOf, type Refusal, refusalOf } from '../refusal.ts';
+import { isRetried, outcomeOf, type Refusal, refusalOf } from '../refusal.ts';
 import type { StatusWriter } from '../status-writer.ts';
 import { conditionsOf, progressVerdicts } from '../verdicts.ts';
 
@@ -52,8 +52,11 @@ export interface RemovalContext<T extends Removable> {
   readonly clock: Clock;
 }
 
-/** How often a removal is proven again while the object is still there: somebody may have taken our word out of its status. */
-const PROVE_AGAIN_MS = 10_000;
+/**
+ * How often an object that goes is looked at again at the latest while it is still there. Nothing wakes it for sure: a volume that is
+ * deleted as well no longer says when it is well, and somebody may have taken our word out of a status.
+ */
+const LOOK_AGAIN_MS = 10_000;
 
 /**
  * Nothing is left on the node of an object that is being deleted, and its status says so. The same for all kinds: the object is read
@@ -89,7 +92,7 @@ export async function removeObject<T extends Removable>(
   kind.forget?.(object);
   // The finalizers of others are no reason to look again.
   if (object.metadata.finalizers?.includes(kind.finalizer) !== true) return settled;
-  return recheck(PROVE_AGAIN_MS, isNews ? step : undefined);
+  return recheck(LOOK_AGAIN_MS, isNews ? step : undefined);
 }
 
 /** The API server says now that this object, and no other of its name, is being deleted, and that its data is on this node. */
@@ -107,8 +110,7 @@ async function wait<T extends Removable>(
 ): Promise<Outcome> {
   await context.writer.write(object, statusOf(context, kind, object, refusal));
   context.events.record(object, 'Warning', refusal.reason, 'Delete', refusal.message);
-  // Who mends it is not asked to wait for a minute afterwards.
-  return outcomeOf(isAboutUsers(refusal) ? refusal : { ...refusal, mendedBy: 'time' });
+  return outcomeOf(refusal, LOOK_AGAIN_MS);
 }
 
 /** An object that goes is not Ready, for one reason in all kinds; condition Removed says how far it is. */

@@ -9,6 +9,7 @@ import { removeReceiving } from '../../storage/snapshots/receiving-mount.ts';
 import { removeSnapshot } from '../../storage/snapshots/remove.ts';
 import { removeFromVolume } from '../pass/in-volume.ts';
 import type { RemovalKind, Removed } from '../pass/removal.ts';
+import { waitsFor } from '../refusal.ts';
 import type { Refusal } from './decide.ts';
 import type { SnapshotReconcilerOptions } from './options.ts';
 import { dependentsOf, type Namesakes, referenceKey } from './relations.ts';
@@ -54,7 +55,7 @@ async function namesakesOf(
 function refusalFor(dependents: readonly KubeObject[]): Refusal | undefined {
   if (dependents.length === 0) return undefined;
   const areGoing = dependents.every(({ metadata }) => metadata.deletionTimestamp !== undefined);
-  const message = `deletion waits for what is made of it; delete first: ${namesOf(dependents)}`;
+  const message = waitsFor('what is made of it', namesOf(dependents), areGoing);
   return { reason: 'HasChildren', message, mendedBy: areGoing ? 'time' : 'person' };
 }
 

@@ -5,6 +5,7 @@ import { finishAdoption } from '../../storage/volumes/adopt.ts';
 import { bringDown } from '../../storage/volumes/bring-down.ts';
 import { removeVolume } from '../../storage/volumes/remove.ts';
 import type { RemovalKind, Removed } from '../pass/removal.ts';
+import { waitsFor } from '../refusal.ts';
 import type { Refusal } from './decide.ts';
 import type { VolumeReconcilerOptions } from './options.ts';
 
@@ -28,7 +29,7 @@ async function blockersOf(options: VolumeReconcilerOptions, volume: LoopbackVolu
   if (all.length === 0) return undefined;
   return {
     reason: 'HasDependents',
-    message: `deletion waits for what lives in the volume; delete first: ${all.join('; ')}`,
+    message: waitsFor('what lives in the volume', all.join('; '), areGoing && pods.length === 0),
     mendedBy: areGoing ? 'time' : 'person',
   };
 }

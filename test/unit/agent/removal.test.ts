@@ -107,6 +107,15 @@ describe.each(removableNames)('removeObject: %s', (name) => {
     ]);
   });
 
+  test.each(['VolumeNotReady', 'ForeignFilesystem', 'CommandStuck', 'HasChildren'])(
+    'F45 what it waits for is looked at again within 10 s, since nobody wakes it: %s',
+    async (reason) => {
+      const blockers = async () => ({ reason, message: 'why', mendedBy: 'time' }) as const;
+      const outcome = await removalWorld(name, deletedOf(name)).withKind({ blockers, figures: ({ status }) => status });
+      expect(outcome).toMatchObject({ kind: 'waiting', afterMs: expect.toSatisfy((ms) => ms <= 10_000) });
+    },
+  );
+
   test('F22 an error of the API server is tried again, and is no condition', async () => {
     for (const refusing of ['blockers', 'remove'] as const) {
       const world = removalWorld(name, deletedOf(name));
