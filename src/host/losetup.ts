@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import type { Run } from './command.ts';
@@ -19,30 +19,72 @@ export interface LoopDevice {
   readonly sectorSize: number;
 }
 
-const listing = z.object({
-  loopdevices: z.array(
-    z.object({
-      name: z.string(),
-      'back-maj:min': z.string().nullable(),
-      'back-ino': z.coerce.number().nullable(),
-      autoclear: z.boolean(),
-      dio: z.boolean(),
-      'log-sec': z.coerce.number().nullable(),
-    }),
-  ),
+const told = z.object({
+  name: z.string(),
+  'back-maj:min': z.string().nullable(),
+  'back-ino': z.coerce.number().nullable(),
+  autoclear: z.boolean(),
+  dio: z.boolean(),
+  'log-sec': z.coerce.number().nullable(),
 });
+/** One that was detached before it was asked has not all columns. */
+const detached = z.object({ name: z.string(), 'back-maj:min': z.null(), 'back-ino': z.null() });
+const listing = z.object({ loopdevices: z.array(z.union([told, detached])) });
 
 /** What {@link parseLoopDevices} reads. */
 export const LOOP_COLUMNS = 'NAME,BACK-MAJ:MIN,BACK-INO,AUTOCLEAR,DIO,LOG-SEC';
 
-/** All loop devices in use on this machine. */
-export async function listLoopDevices(run: Run): Promise<readonly LoopDevice[]> {
-  const { stdout } = await run({
-    file: 'losetup',
-    args: ['--list', '--json', '--output', LOOP_COLUMNS],
-    timeoutMs: TIMEOUT_MS,
+/** The file of each loop device in use, by device: as some mount namespace has it, shortened or ''. Asks no device. */
+export async function readBackingFiles(): Promise<ReadonlyMap<string, string>> {
+  const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'));
+  const files = await Promise.all(names.map(async (name) => [`/dev/${name}`, await backingFileOf(name)] as const));
+  return new Map(files.flatMap(([path, file]) => (file === undefined ? [] : [[path, file] as const])));
+}
+
+/** Undefined: not in use; '': in use, but its path can't be told. */
+async function backingFileOf(name: string): Promise<string | undefined> {
+  try {
+    return (await readFile(`/sys/block/${name}/loop/backing_file`, 'utf8')).replace(/\n$/, '');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    return code === 'ENOENT' || code === 'ENXIO' || code === 'ENODEV' ? undefined : '';
+  }
+}
+
+/** What to look for among the loop devices in use. */
+export interface LoopSearch {
+  /** A part of the last name of the file: that is right in whichever mount namespace it was attached. */
+  readonly name: string;
+  /** A device that is asked whatever its file is called. */
+  readonly path?: string;
+  /** The file has, or had, other names too: all devices have to be asked. */
+  readonly isLinked?: boolean;
+}
+
+/** Devices whose file may be the one that is looked for. One that was unlinked may have been it under another name. */
+export function candidates(
+  files: ReadonlyMap<string, string>,
+  { name, path, isLinked }: LoopSearch,
+): readonly string[] {
+  const may = (device: string, file: string) =>
+    isLinked ||
+    device === path ||
+    basename(file) === '' ||
+    file.endsWith(' (deleted)') ||
+    basename(file).includes(name);
+  return [...files].flatMap(([device, file]) => (may(device, file) ? [device] : []));
+}
+
+/**
+ * These loop devices, as far as they are in use. To be asked is to be opened, and the kernel asks the file system of the file: it may
+ * hang, and can't be killed then (seen with 6.18, FUSE), so nobody asks devices that can't be its own.
+ */
+export async function askLoopDevices(run: Run, paths: readonly string[]): Promise<readonly LoopDevice[]> {
+  const asked = paths.map(async (path) => {
+    const args = ['--list', '--json', '--output', LOOP_COLUMNS, '--', path];
+    return parseLoopDevices((await run({ file: 'losetup', args, timeoutMs: TIMEOUT_MS })).stdout);
   });
-  return parseLoopDevices(stdout);
+  return (await Promise.all(asked)).flat();
 }
 
 /**
@@ -52,13 +94,12 @@ export async function listLoopDevices(run: Run): Promise<readonly LoopDevice[]> 
 export function parseLoopDevices(stdout: string): readonly LoopDevice[] {
   if (stdout.trim() === '') return [];
   return parseListing(stdout).loopdevices.flatMap((device) => {
-    const backingDevice = device['back-maj:min']?.trim();
-    // A device that was detached while the list was made has no backing file any more.
-    if (backingDevice === undefined || device['back-ino'] === null) return [];
+    // A device that was detached while it was asked has no backing file any more.
+    if (!('dio' in device) || device['back-maj:min'] === null || device['back-ino'] === null) return [];
     return [
       {
         path: device.name,
-        backingDevice,
+        backingDevice: device['back-maj:min'].trim(),
         backingInode: device['back-ino'],
         autoclear: device.autoclear,
         directIO: device.dio,
@@ -126,10 +167,5 @@ export async function isAttached(loopPath: string): Promise<boolean> {
 
 /** Whether the backing file has no name any more, which the kernel appends to its path (d_path, fs/d_path.c). */
 export async function isBackingFileDeleted(loopPath: string): Promise<boolean> {
-  try {
-    const backingFile = await readFile(`/sys/block/${basename(loopPath)}/loop/backing_file`, 'utf8');
-    return backingFile.endsWith(' (deleted)\n');
-  } catch {
-    return false;
-  }
+  return (await backingFileOf(basename(loopPath)))?.endsWith(' (deleted)') === true;
 }

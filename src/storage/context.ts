@@ -1,6 +1,6 @@
 import type { Command, CommandResult, Run } from '../host/command.ts';
 import { CommandError } from '../host/command.ts';
-import { type LoopDevice, listLoopDevices } from '../host/losetup.ts';
+import { askLoopDevices, candidates, type LoopDevice, type LoopSearch, readBackingFiles } from '../host/losetup.ts';
 import type { Mount } from '../host/mountinfo.ts';
 import { createRun } from '../host/run.ts';
 import { coalesced } from './coalesce.ts';
@@ -29,8 +29,8 @@ export interface Storage {
   readonly run: Run;
   /** Who works in which volume, and in which of them commands hang. */
   readonly fences: Fences;
-  /** All loop devices in use, listed after the call: calls that come while a listing waits share it. */
-  readonly loopDevices: () => Promise<readonly LoopDevice[]>;
+  /** Loop devices that may be the ones looked for, as they are after the call; no other is opened. */
+  readonly loopDevices: (search: LoopSearch) => Promise<readonly LoopDevice[]>;
   /** Runs `work` alone among all work on this volume, with commands that carry its fence. */
   readonly withVolume: <T>(uid: string, signal: AbortSignal | undefined, work: VolumeWork<T>) => Promise<T>;
   /** Runs `work` on the mounted tree of a volume, beside other such work. Throws `not-ready` if it is not mounted and writable. */
@@ -50,13 +50,15 @@ export function createStorage(options: StorageOptions): Storage {
   const fences = createFences(layout, options);
   const queues = new Map<string, Promise<unknown>>();
   const gate = createTreeGate();
+  // Calls that come while one reads share the next: it can't hang, as it asks no device.
+  const backingFiles = coalesced<void, ReadonlyMap<string, string>>(readBackingFiles);
   const trees = new Map<string, Tree>();
   return {
     layout,
     options,
     run,
     fences,
-    loopDevices: coalesced<void, readonly LoopDevice[]>(() => listLoopDevices(run)),
+    loopDevices: async (search) => await askLoopDevices(run, candidates(await backingFiles(), search)),
     refusedOptions: new Map(),
     withTree: (uid, work) =>
       gate.enter(uid, async () => {

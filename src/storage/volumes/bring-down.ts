@@ -61,7 +61,7 @@ async function ownLoopOf(storage: Storage, place: VolumeRemains): Promise<LoopDe
     return (await hasMountPoint(storage, uid)) ? loops[0] : undefined;
   }
   const isMounted = ({ path }: LoopDevice) => path === mount.source;
-  return loops.find(isMounted) ?? (await storage.loopDevices()).find(isMounted);
+  return loops.find(isMounted) ?? (await storage.loopDevices({ name: uid, path: mount.source })).find(isMounted);
 }
 
 /** The names alone: what is mounted there may hang. */
@@ -153,7 +153,8 @@ function refuseOtherLoops(loops: readonly LoopDevice[], ownLoopPath: string | un
  * another. The kernel answers 0 and only marks a device that somebody has open (autoclear): look again.
  */
 async function detachAndProve(storage: Storage, run: Run, uid: string, own: LoopDevice): Promise<void> {
-  const isStillAttached = async () => (await storage.loopDevices()).some((loop) => isSameImage(loop, own));
+  const search = { name: uid, path: own.path };
+  const isStillAttached = async () => (await storage.loopDevices(search)).some((loop) => isSameImage(loop, own));
   if (!(await isStillAttached())) return;
   await detachLoopDevice(run, own.path).catch((error: unknown) => {
     if (!(error instanceof CommandError) || error.failure.stillRunning) throw error;
@@ -190,13 +191,13 @@ export async function detachDeletedImage(storage: Storage, run: Run, place: Volu
  */
 async function loopsOfLostImage(
   { run, layout, loopDevices }: Storage,
-  { record, damage, image }: VolumeRemains,
+  { uid, record, damage, image }: VolumeRemains,
 ): Promise<readonly LoopDevice[]> {
   const { imageInode, filesystemUUID } = record ?? damage?.fields ?? {};
   if (imageInode === undefined || filesystemUUID === undefined || image?.inode === imageInode) return [];
   const device = majorMinor((await stat(layout.imagesPath)).dev);
   const found: LoopDevice[] = [];
-  for (const loop of await loopDevices()) {
+  for (const loop of await loopDevices({ name: uid })) {
     if (loop.backingDevice !== device || loop.backingInode !== imageInode) continue;
     if ((await readDeviceSuperblock(run, loop.path))?.filesystemUUID === filesystemUUID) found.push(loop);
   }

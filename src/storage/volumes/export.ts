@@ -1,5 +1,5 @@
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { syncFilesystem } from '../../host/btrfs-filesystem.ts';
 import { liveDevices } from '../../host/btrfs-sysfs.ts';
 import type { Run } from '../../host/command.ts';
@@ -17,7 +17,7 @@ import { DATA_NAME } from '../layout.ts';
 import { ensurePrivateDirectory, isErrno, saveRecord, syncDirectory, type VolumeRecord } from '../records.ts';
 import { copyImage } from './copy-image.ts';
 import { proveImage } from './identify.ts';
-import { majorMinor, observePlace } from './observe.ts';
+import { isLinked, majorMinor, observePlace } from './observe.ts';
 import { removeTop } from './top-mount.ts';
 
 /** No name of a file to export begins with a dot. */
@@ -136,7 +136,7 @@ async function release(storage: Storage, run: Run, uid: string, partialPath: str
   });
   if (stats === undefined) return;
   const device = majorMinor(stats.dev);
-  const loops = (await storage.loopDevices()).filter(
+  const loops = (await storage.loopDevices({ name: basename(partialPath), isLinked: isLinked(stats) })).filter(
     ({ backingDevice, backingInode }) => backingDevice === device && backingInode === stats.ino,
   );
   for (const { path } of loops) await detachLoopDevice(run, path);

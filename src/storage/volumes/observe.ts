@@ -96,7 +96,10 @@ export async function observeRemains(storage: Storage, uid: string): Promise<Vol
     readMounts(),
   ]);
   const device = majorMinor(areaStats.dev);
-  const inUse = record === undefined && stats === undefined ? [] : await storage.loopDevices();
+  const inUse =
+    record === undefined && stats === undefined
+      ? []
+      : await storage.loopDevices({ name: uid, isLinked: isLinked(stats) });
   const loops = inUse.filter((loop) => loop.backingDevice === device && loop.backingInode === stats?.ino);
   const filesystemUUID =
     record?.filesystemUUID ?? (damage && ((await uuidIn(layout.imagePath(uid))) ?? damage.fields.filesystemUUID));
@@ -125,6 +128,11 @@ export async function observeRemains(storage: Storage, uid: string): Promise<Vol
     strayDirectory: await hasStrayDirectory(layout, uid, mounts),
     liveDevices: live,
   };
+}
+
+/** A file of several names may be attached by any of them. */
+export function isLinked(stats: Pick<Stats, 'nlink'> | undefined): boolean {
+  return (stats?.nlink ?? 1) > 1;
 }
 
 async function uuidIn(imagePath: string): Promise<string | undefined> {

@@ -5,7 +5,7 @@ import { attempt, type Storage } from '../context.ts';
 import { StorageError } from '../errors.ts';
 import { isErrno, removeRecord, syncDirectory, tryRecord } from '../records.ts';
 import { removeExported } from './export.ts';
-import { majorMinor } from './observe.ts';
+import { isLinked, majorMinor } from './observe.ts';
 import { removeVolume } from './remove.ts';
 
 /**
@@ -39,7 +39,7 @@ async function refuseAttached({ layout, loopDevices }: Storage, uid: string): Pr
   const image = await fileAt(layout.imagePath(uid));
   const isIts = (loop: { readonly backingDevice: string; readonly backingInode: number }) =>
     image !== undefined && loop.backingDevice === majorMinor(image.dev) && loop.backingInode === image.ino;
-  const loops = (await loopDevices()).filter(isIts).map(({ path }) => path);
+  const loops = (await loopDevices({ name: uid, isLinked: isLinked(image) })).filter(isIts).map(({ path }) => path);
   const mount = mountAt(await readMounts(), layout.volumePath(uid));
   if (loops.length === 0 && mount === undefined) return;
   const where = mount === undefined ? `attached to ${loops.join(', ')}` : `mounted at ${mount.mountPoint}`;

@@ -10,8 +10,20 @@ import { observeVolume } from '../../../src/storage/volumes/observe.ts';
 import { loopsOf, sh } from '../recovery/host-view.ts';
 import { commandPathWith, MiB, openStore, SETTINGS, scratchDir } from './store.ts';
 
-/** Without losetup: it opens loop devices to ask the driver for their files, and reads nothing of them. */
-const TOOLS = ['mkfs.btrfs', 'btrfs', 'btrfstune', 'mount', 'umount', 'blkid', 'od', 'dd', 'cp', 'sync', 'truncate'];
+const TOOLS = [
+  'losetup',
+  'mkfs.btrfs',
+  'btrfs',
+  'btrfstune',
+  'mount',
+  'umount',
+  'blkid',
+  'od',
+  'dd',
+  'cp',
+  'sync',
+  'truncate',
+];
 
 /** A directory of tools that note which files they open. */
 function tracedTools(dir: string): { readonly commandPath: string; readonly opened: () => string[] } {

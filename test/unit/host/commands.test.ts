@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { liveDevices, readDeviceErrors, readLabel } from '../../../src/host/btrfs-sysfs.ts';
 import { type Command, CommandError, type CommandFailure, type Run } from '../../../src/host/command.ts';
 import { ensureDirectory, readOwner, setImmutable, syncFile, truncateFile } from '../../../src/host/coreutils.ts';
-import { detachLoopDevice, listLoopDevices, setLoopCapacity } from '../../../src/host/losetup.ts';
+import { askLoopDevices, detachLoopDevice, setLoopCapacity } from '../../../src/host/losetup.ts';
 import { createSubvolume, showSubvolume } from '../../../src/host/subvolume.ts';
 import { readBtrfsProgsVersion } from '../../../src/host/versions.ts';
 import { textFixture } from '../../builders/fixtures.ts';
@@ -30,8 +30,8 @@ const rows: readonly Row[] = [
   { verb: (run) => detachLoopDevice(run, '/dev/loop7'), typed: 'losetup --detach /dev/loop7' },
   { verb: (run) => setLoopCapacity(run, '/dev/loop7'), typed: 'losetup --set-capacity /dev/loop7' },
   {
-    verb: (run) => listLoopDevices(run),
-    typed: 'losetup --list --json --output NAME,BACK-MAJ:MIN,BACK-INO,AUTOCLEAR,DIO,LOG-SEC',
+    verb: (run) => askLoopDevices(run, ['/dev/loop7']),
+    typed: 'losetup --list --json --output NAME,BACK-MAJ:MIN,BACK-INO,AUTOCLEAR,DIO,LOG-SEC -- /dev/loop7',
   },
   { verb: (run) => createSubvolume(run, '/s'), typed: 'btrfs subvolume create -- /s' },
   {

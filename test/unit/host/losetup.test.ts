@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { attachArgs, attachLoopDevice, parseLoopDevices } from '../../../src/host/losetup.ts';
+import { attachArgs, attachLoopDevice, candidates, parseLoopDevices } from '../../../src/host/losetup.ts';
 import { UnexpectedOutputError } from '../../../src/host/unexpected-output.ts';
 import { textFixture } from '../../builders/fixtures.ts';
 import { scriptedRun } from '../../fakes/scripted-run.ts';
@@ -60,5 +60,29 @@ describe('attachLoopDevice', () => {
   it('gives the device that losetup names', async () => {
     const { run } = scriptedRun([[/^losetup --find/, '/dev/loop3\n']]);
     expect(await attachLoopDevice(run, '/x.img', {})).toBe('/dev/loop3');
+  });
+});
+
+describe('candidates', () => {
+  const files = new Map([
+    ['/dev/loop0', '/images/11d6.img'],
+    ['/dev/loop1', '/elsewhere/disk.img'],
+    ['/dev/loop2', '/images/11d6.img.away'],
+    ['/dev/loop3', '/gone.img (deleted)'],
+    ['/dev/loop4', '/11d6/disk.img'],
+    ['/dev/loop5', '/'],
+  ]);
+
+  it.each([
+    ['what has its name, or may have had it', {}, [0, 2, 3, 5]],
+    ['a device that is named, whatever its file is', { path: '/dev/loop1' }, [0, 1, 2, 3, 5]],
+    ['all, of a file with several names', { isLinked: true }, [0, 1, 2, 3, 4, 5]],
+  ])('F46 losetup: asked is %s', (_, search, numbers) => {
+    expect(candidates(files, { name: '11d6', ...search })).toEqual(numbers.map((number) => `/dev/loop${number}`));
+  });
+
+  it('F46 losetup: a device that was detached when it is asked is none', () => {
+    const detached = '{"loopdevices":[{"name":"/dev/loop5","back-maj:min":null,"back-ino":null}]}'; // util-linux 2.38
+    expect(parseLoopDevices(detached)).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,7 +22,6 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true }));
 
 const makeImage = (uid = UID) => writeFileSync(storage.layout.imagePath(uid), '');
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** True if flock(1) of another process gets the image's lock. */
@@ -91,36 +90,6 @@ describe('withVolume', () => {
       run({ file: 'sleep', args: ['60'], timeoutMs: 60_000 }),
     );
     await expect(work).rejects.toMatchObject({ failure: { aborted: true } });
-  });
-});
-
-describe('loopDevices', () => {
-  /** A losetup that tells how often it was run, by a device of that number, and takes its time. */
-  function fakeLosetup() {
-    const script = `#!/bin/sh
-n=$(($(cat '${dir}/count' 2>/dev/null || echo 0) + 1)); echo $n > '${dir}/count'; sleep 0.05
-echo '{"loopdevices":[{"name":"/dev/loop'$n'","back-maj:min":"254:0","back-ino":1,"autoclear":false,"dio":true,"log-sec":512}]}'`;
-    writeFileSync(`${dir}/bin/losetup`, script);
-    chmodSync(`${dir}/bin/losetup`, 0o755);
-  }
-  const listed = async () => (await storage.loopDevices()).map((loop) => loop.path);
-
-  it('calls that come while a listing runs share the next one: what they get was read after they asked', async () => {
-    fakeLosetup();
-    const first = listed();
-    await pause(20);
-    const later = [listed(), listed(), listed()];
-    expect(await first).toEqual(['/dev/loop1']);
-    expect(await Promise.all(later)).toEqual([['/dev/loop2'], ['/dev/loop2'], ['/dev/loop2']]);
-    expect(await listed()).toEqual(['/dev/loop3']);
-  });
-
-  it('a listing that fails fails its own callers only', async () => {
-    writeFileSync(`${dir}/bin/losetup`, '#!/bin/sh\nexit 3');
-    chmodSync(`${dir}/bin/losetup`, 0o755);
-    await expect(listed()).rejects.toThrow(/losetup .*exit code 3/);
-    fakeLosetup();
-    expect(await listed()).toEqual(['/dev/loop1']);
   });
 });
 
