@@ -172,7 +172,7 @@ describe('LoopbackVolume: an image that is damaged', () => {
     await lab.volumeGone('damaged');
   });
 
-  it('F50 LoopbackVolume: one whose record can not be read, and that keeps its image, waits for no Snapshot either', async () => {
+  it('F50 LoopbackVolume: one that is unmounted and keeps its image goes with the Snapshots that were asked to go first', async () => {
     await lab.createVolume('kept', { size: '256Mi', nodeName: 'node-a', deletionPolicy: 'Retain' });
     await lab.ready('kept');
     await snapshots.create('in-kept', 'kept');
