@@ -1,7 +1,6 @@
 import { buildCacheType } from '../api/build-cache.ts';
-import { type BuildCacheClaim, buildCacheClaimType } from '../api/build-cache-claim.ts';
+import { buildCacheClaimType } from '../api/build-cache-claim.ts';
 import { agentManager } from '../api/group.ts';
-import { ownedByAgent } from '../api/ownership.ts';
 import { managedType } from '../kube/managed-fields.ts';
 import { createResourceClient } from '../kube/resource-client.ts';
 import { podType } from '../kube/resource-types.ts';
@@ -11,7 +10,6 @@ import { createSharedLocks } from '../storage/shared-locks.ts';
 import { createNamedClaims } from './build-caches/named-claims.ts';
 import type { CachePassOptions } from './build-caches/options.ts';
 import { createBuildCacheReconcile } from './build-caches/reconcile.ts';
-import { ownedPart } from './build-caches/status.ts';
 import { createTally } from './build-caches/tally.ts';
 import { createClaimReconcile } from './claims/reconcile.ts';
 import { judge } from './judge.ts';
@@ -30,7 +28,7 @@ export interface CacheReconcilers {
 
 /** The loops over the BuildCaches of this node and their claims; they do nothing until a key is enqueued. */
 export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheKey: string) => void): CacheReconcilers {
-  const { config, log, metrics, cacheMetrics, transport, storage, caches, events, renewal } = parts;
+  const { config, log, metrics, cacheMetrics, transport, storage, caches, events, renewal, said } = parts;
   const { nodeName } = config;
   const fieldManager = agentManager(nodeName);
   const common: CachePassOptions = {
@@ -70,8 +68,8 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
         writer: createStatusWriter({
           client,
           fieldManager,
-          ownedPart,
           renewal,
+          said: said.buildCaches,
         }),
       }),
     ),
@@ -86,8 +84,8 @@ export function startCacheReconcilers(parts: ReconcilerParts, onOutcome: (cacheK
         writer: createStatusWriter({
           client: claimClient,
           fieldManager,
-          ownedPart: ({ status }: BuildCacheClaim) => ownedByAgent(status),
           renewal,
+          said: said.claims,
         }),
       }),
     ),

@@ -31,6 +31,7 @@ import {
   startVolumeReconciler,
 } from './reconcilers.ts';
 import { createRenewal } from './renewal.ts';
+import { createSaidByKind } from './said-by-kind.ts';
 import { createStreamSource } from './snapshots/serve.ts';
 import { startTransferPort } from './transfer/port.ts';
 import { createTriggers, type Queues, type Triggers } from './triggers.ts';
@@ -86,6 +87,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
     events,
     longPlaces: createLongPlaces(config.concurrency),
     renewal: createRenewal(),
+    said: createSaidByKind(),
     orphans: createOrphanWatch({
       storage,
       caches,
@@ -99,7 +101,7 @@ export async function runNodeAgent(agent: NodeAgentOptions, signal: AbortSignal)
   const { queues, stop } = startLoops(parts, firstList, (key) => triggers?.cacheOutcome(key));
   try {
     await caches.synced(signal);
-    triggers = createTriggers({ nodeName, caches, queues, orphans: parts.orphans });
+    triggers = createTriggers({ nodeName, caches, queues, orphans: parts.orphans, said: parts.said });
     triggers.enqueueAll();
     parts.orphans.look();
     agent.setReady(() => caches.complaint() ?? parts.renewal.complaint() ?? firstList.complaint());

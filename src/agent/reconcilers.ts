@@ -1,10 +1,9 @@
 import type { Logger } from 'pino';
-import { type BtrfsNode, btrfsNodeType } from '../api/btrfs-node.ts';
+import { btrfsNodeType } from '../api/btrfs-node.ts';
 import { buildCacheType } from '../api/build-cache.ts';
 import { agentManager } from '../api/group.ts';
-import { type LoopbackVolume, loopbackVolumeType } from '../api/loopback-volume.ts';
-import { ownedByAgent } from '../api/ownership.ts';
-import { type Snapshot, snapshotType } from '../api/snapshot.ts';
+import { loopbackVolumeType } from '../api/loopback-volume.ts';
+import { snapshotType } from '../api/snapshot.ts';
 import type { AgentConfig } from '../config.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { createResourceClient, listPages } from '../kube/resource-client.ts';
@@ -28,6 +27,7 @@ import { createNodeReconcile, type NodeReconcilerOptions } from './node/reconcil
 import { createOpenContent } from './outside-content.ts';
 import { sharedAmongVolumes, volumeKeyIn } from './passes.ts';
 import type { Renewal } from './renewal.ts';
+import type { SaidByKind } from './said-by-kind.ts';
 import { createSnapshotReconcile } from './snapshots/reconcile.ts';
 import { createStatusWriter } from './status-writer.ts';
 import type { TransferPort } from './transfer/port.ts';
@@ -51,6 +51,7 @@ export interface ReconcilerParts {
   readonly orphans: OrphanWatch;
   readonly longPlaces: Places;
   readonly renewal: Renewal;
+  readonly said: SaidByKind;
   readonly onUsage: VolumeReconcilerOptions['onUsage'];
 }
 
@@ -59,14 +60,14 @@ const SNAPSHOT_CONCURRENCY = 256;
 
 /** The loop over the Snapshots of this node; does nothing until a key is enqueued. */
 export function startSnapshotReconciler(parts: ReconcilerParts): Reconciler {
-  const { config, log, metrics, transport, storage, caches, events, renewal } = parts;
+  const { config, log, metrics, transport, storage, caches, events, renewal, said } = parts;
   const { nodeName } = config;
   const client = createResourceClient(transport, snapshotType);
   const writer = createStatusWriter({
     client,
     fieldManager: agentManager(nodeName),
-    ownedPart: ({ status }: Snapshot) => ownedByAgent(status),
     renewal,
+    said: said.snapshots,
   });
   const reconcile = createSnapshotReconcile({
     nodeName,
@@ -112,14 +113,14 @@ function streamLimitsOf({ streamAllowDeviceNodes, streamAllowSetuid }: AgentConf
 
 /** The loop over the volumes of this node; does nothing until a key is enqueued. */
 export function startVolumeReconciler(parts: ReconcilerParts): Reconciler {
-  const { config, log, metrics, transport, storage, caches, host, events, onUsage, renewal } = parts;
+  const { config, log, metrics, transport, storage, caches, host, events, onUsage, renewal, said } = parts;
   const { nodeName, concurrency } = config;
   const client = createResourceClient(transport, loopbackVolumeType);
   const writer = createStatusWriter({
     client,
     fieldManager: agentManager(nodeName),
-    ownedPart: ({ status }: LoopbackVolume) => ownedByAgent(status),
     renewal,
+    said: said.volumes,
   });
   const reconcile = createVolumeReconcile({
     nodeName,
@@ -168,14 +169,14 @@ function contentOptionsOf({ config, transport, storage, caches, transfer, host }
 
 /** The loop over the one BtrfsNode of this node; does nothing until its name is enqueued. */
 export function startNodeReconciler(parts: ReconcilerParts, onWritten: NodeReconcilerOptions['onWritten']): Reconciler {
-  const { config, log, metrics, transport, storage, caches, host, transfer, renewal } = parts;
+  const { config, log, metrics, transport, storage, caches, host, transfer, renewal, said } = parts;
   const { nodeName } = config;
   const btrfsNodes = createResourceClient(transport, btrfsNodeType);
   const writer = createStatusWriter({
     client: btrfsNodes,
     fieldManager: agentManager(nodeName),
-    ownedPart: ({ status }: BtrfsNode) => status,
     renewal,
+    said: said.btrfsNode,
   });
   // Kernel and tools stay while this process lives.
   let known: Platform | undefined;

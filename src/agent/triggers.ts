@@ -11,6 +11,8 @@ import type { Reconciler } from '../runtime/reconciler.ts';
 import { cachesIn, claimsOf, lostClaims } from './build-caches/relations.ts';
 import type { CacheListener } from './caches.ts';
 import type { OrphanWatch } from './node/orphans.ts';
+import type { Said } from './said.ts';
+import type { SaidByKind } from './said-by-kind.ts';
 import type { Cached } from './snapshots/options.ts';
 import { isCommitted, referenceKey, snapshotsIn, sourceKey } from './snapshots/relations.ts';
 
@@ -28,6 +30,7 @@ export interface TriggerOptions {
   };
   readonly queues: Queues;
   readonly orphans: Pick<OrphanWatch, 'look'>;
+  readonly said: Omit<SaidByKind, 'btrfsNode'>;
 }
 
 interface AgentObject extends KubeObject {
@@ -60,7 +63,7 @@ export interface Triggers extends CacheListener {
 
 /** Which keys a change makes worth a pass. */
 export function createTriggers(options: TriggerOptions): Triggers {
-  const { nodeName, caches, queues, orphans } = options;
+  const { nodeName, caches, queues, orphans, said } = options;
   const enqueueContentOf = (volume: LoopbackVolume) => {
     for (const snapshot of snapshotsIn(volume, caches.snapshots)) queues.snapshots.enqueue(keyOf(snapshot));
     for (const cache of cachesIn(volume, caches.buildCaches)) {
@@ -73,13 +76,14 @@ export function createTriggers(options: TriggerOptions): Triggers {
     volumeChanged(change) {
       const { kind, object } = change;
       if (kind !== 'updated' || readiness(object) !== readiness(change.previous)) enqueueContentOf(object);
-      if (enqueueIfAsked(queues.volumes, change)) queues.node.enqueue(nodeName, { afterMs: SUM_DELAY_MS });
+      if (enqueueIfAsked(queues.volumes, change, said.volumes))
+        queues.node.enqueue(nodeName, { afterMs: SUM_DELAY_MS });
     },
     snapshotChanged(change) {
       wakeRelated(options, change);
       if (change.kind === 'deleted' || hasAdopted(change, ({ status }) => status.uuid))
         lookForLeft(options, change.object);
-      enqueueIfAsked(queues.snapshots, change);
+      enqueueIfAsked(queues.snapshots, change, said.snapshots);
     },
     buildCacheChanged(change) {
       const { kind, object } = change;
@@ -91,7 +95,7 @@ export function createTriggers(options: TriggerOptions): Triggers {
       if (kind !== 'updated' || offer(object) !== offer(change.previous)) {
         for (const claim of claimsOf(object, caches.claims)) queues.claims.enqueue(keyOf(claim));
       }
-      enqueueIfAsked(queues.buildCaches, change);
+      enqueueIfAsked(queues.buildCaches, change, said.buildCaches);
     },
     claimChanged(change) {
       const { kind, object } = change;
@@ -103,7 +107,7 @@ export function createTriggers(options: TriggerOptions): Triggers {
       if (kind === 'deleted' && cache?.metadata.deletionTimestamp !== undefined) queues.buildCaches.enqueue(cacheKey);
       if (kind === 'deleted' && cache !== undefined) enqueueVolumeOf(options, cache);
       if (kind === 'deleted') lookForLeft(options, cache);
-      enqueueIfAsked(queues.claims, change);
+      enqueueIfAsked(queues.claims, change, said.claims);
     },
     btrfsNodeChanged: () => queues.node.enqueue(nodeName),
     volumeMounted(volume) {
@@ -131,9 +135,9 @@ export function createTriggers(options: TriggerOptions): Triggers {
 }
 
 /** What is being done for an older wish is not worth finishing. */
-function enqueueIfAsked<T extends AgentObject>(queue: Reconciler, change: Change<T>): boolean {
+function enqueueIfAsked<T extends AgentObject>(queue: Reconciler, change: Change<T>, said: Said<T>): boolean {
   if (!asksForWork(change)) {
-    if (isNudged(change)) queue.enqueue(keyOf(change.object));
+    if (isNudged(change) || !said.isIn(change.object)) queue.enqueue(keyOf(change.object));
     return false;
   }
   if (change.kind === 'updated') queue.interrupt(keyOf(change.object));

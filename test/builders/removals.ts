@@ -1,10 +1,10 @@
 import { buildCacheRemoval } from '../../src/agent/build-caches/removal.ts';
 import { claimRemoval } from '../../src/agent/claims/removal.ts';
 import { type Removable, type RemovalKind, removeObject } from '../../src/agent/pass/removal.ts';
+import { createSaid } from '../../src/agent/said.ts';
 import { snapshotRemoval } from '../../src/agent/snapshots/removal.ts';
 import { createStatusWriter } from '../../src/agent/status-writer.ts';
 import { volumeRemoval } from '../../src/agent/volumes/removal.ts';
-import { ownedByAgent } from '../../src/api/ownership.ts';
 import type { ObjectMeta } from '../../src/kube/object.ts';
 import type { ApplyOptions, Draft } from '../../src/kube/resource-client.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
@@ -80,8 +80,8 @@ export function removalWorld(name: RemovableName, onServer: Removable | undefine
     writer: createStatusWriter({
       client,
       fieldManager: 'agent',
-      ownedPart: ({ status }) => ownedByAgent(status),
       renewal: { isRenewed: true },
+      said: createSaid<Removable>(),
     }),
     events: { record: (_: unknown, __: unknown, reason: string) => void events.push(reason) } as never,
     clock: new ManualClock(),

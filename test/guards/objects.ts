@@ -34,8 +34,8 @@ export const objectGuards: readonly Guard[] = [
     promise: 'a destructive step needs a fresh look at the object: not the cache',
     breaks: 'the cached object were believed',
     file: REMOVAL,
-    from: 'const object = await client.get(keyOf(cached), { signal });',
-    to: 'const object: T | undefined = cached;',
+    from: 'const found = await client.get(keyOf(cached), { signal });',
+    to: 'const found: T | undefined = cached;',
     test: REMOVAL_TEST,
   },
   {

@@ -1,5 +1,5 @@
-import type { BuildCache, BuildCacheStatus } from '../../api/build-cache.ts';
-import type { BuildCacheClaim, BuildCacheClaimStatus } from '../../api/build-cache-claim.ts';
+import type { BuildCache } from '../../api/build-cache.ts';
+import type { BuildCacheClaim } from '../../api/build-cache-claim.ts';
 import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { BuildCacheReason } from '../../api/reasons-build-cache.ts';
 import type { Snapshot } from '../../api/snapshot.ts';
@@ -37,7 +37,7 @@ export interface BuildCacheReconcilerOptions extends CachePassOptions {
   readonly claimClient: ResourceClient<BuildCacheClaim>;
   readonly snapshots: Cached<Snapshot>;
   readonly named: NamedClaims;
-  readonly writer: StatusWriter<BuildCache, BuildCacheStatus>;
+  readonly writer: StatusWriter<BuildCache>;
   /** What lives in this volume has changed. */
   readonly onVolumeContent: (volumeUid: string) => void;
 }
@@ -45,7 +45,7 @@ export interface BuildCacheReconcilerOptions extends CachePassOptions {
 export interface ClaimReconcilerOptions extends CachePassOptions {
   readonly client: ResourceClient<BuildCacheClaim>;
   readonly cacheClient: Pick<ResourceClient<BuildCache>, 'get'>;
-  readonly writer: StatusWriter<BuildCacheClaim, BuildCacheClaimStatus>;
+  readonly writer: StatusWriter<BuildCacheClaim>;
   /** The cache has something new to count. */
   readonly onOutcome: (cacheKey: string) => void;
 }

@@ -1,4 +1,4 @@
-import type { BtrfsNode, BtrfsNodeStatus } from '../../api/btrfs-node.ts';
+import type { BtrfsNode } from '../../api/btrfs-node.ts';
 import { isAlreadyExists } from '../../kube/errors.ts';
 import { ownerReferenceOf } from '../../kube/object.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
@@ -34,7 +34,7 @@ export interface NodeReconcilerOptions {
   /** The cluster has Nodes at all. */
   readonly hasNodes: () => Promise<boolean>;
   readonly cached: (name: string) => BtrfsNode | undefined;
-  readonly writer: StatusWriter<BtrfsNode, BtrfsNodeStatus>;
+  readonly writer: StatusWriter<BtrfsNode>;
   readonly clock: Clock;
   readonly facts: (previous: BtrfsNode) => Promise<NodeFacts>;
   /** The status says this. Orphans that are removed then make another pass worth it. */

@@ -47,7 +47,7 @@ export interface RemovalKind<T extends Removable> {
 export interface RemovalContext<T extends Removable> {
   readonly nodeName: string;
   readonly client: Pick<ResourceClient<T>, 'get'>;
-  readonly writer: StatusWriter<T, T['status']>;
+  readonly writer: StatusWriter<T>;
   readonly events: EventRecorder;
   readonly clock: Clock;
 }
@@ -70,8 +70,9 @@ export async function removeObject<T extends Removable>(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { client, events, writer, nodeName } = context;
-  const object = await client.get(keyOf(cached), { signal });
-  if (object === undefined || !isOursToRemove(object, cached, nodeName)) return settled;
+  const found = await client.get(keyOf(cached), { signal });
+  if (found === undefined || !isOursToRemove(found, cached, nodeName)) return settled;
+  const object = writer.freshest(found);
   let removed: Removed;
   try {
     const blocked = await kind.blockers(object);

@@ -32,7 +32,7 @@ export interface SnapshotReconcilerOptions {
   readonly cacheClient: Pick<ResourceClient<BuildCache>, 'list'>;
   readonly snapshots: Cached<Snapshot>;
   readonly volumes: Cached<LoopbackVolume>;
-  readonly writer: StatusWriter<Snapshot, SnapshotStatus>;
+  readonly writer: StatusWriter<Snapshot>;
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly onOperation: AgentMetrics['operationEnded'];

@@ -1,4 +1,4 @@
-import type { LoopbackVolume, LoopbackVolumeStatus } from '../../api/loopback-volume.ts';
+import type { LoopbackVolume } from '../../api/loopback-volume.ts';
 import type { EventRecorder } from '../../kube/events.ts';
 import type { ResourceClient } from '../../kube/resource-client.ts';
 import type { Namespace } from '../../kube/resource-types.ts';
@@ -20,7 +20,7 @@ export interface VolumeReconcilerOptions {
   readonly client: ResourceClient<LoopbackVolume>;
   readonly cached: (key: string) => LoopbackVolume | undefined;
   readonly dependentsIn: DependentsIn;
-  readonly writer: StatusWriter<LoopbackVolume, LoopbackVolumeStatus>;
+  readonly writer: StatusWriter<LoopbackVolume>;
   readonly events: EventRecorder;
   readonly clock: Clock;
   readonly hostFacts: (volume: LoopbackVolume) => HostFacts;

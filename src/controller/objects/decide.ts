@@ -1,6 +1,7 @@
-import { findCondition, isNodeLost, isTrue } from '../../api/conditions.ts';
+import { isNodeLost, isTrue } from '../../api/conditions.ts';
 import type { NodeState } from '../nodes/node-state.ts';
 import type { PlacedObject, Placement } from './placed-kind.ts';
+import { placedOn, saysScheduled } from './status.ts';
 
 /** All that a decision about an object rests on. */
 export interface World {
@@ -29,7 +30,7 @@ export type Decision =
   | { readonly kind: 'abandon'; readonly nodeName: string }
   | { readonly kind: 'place'; readonly nodeName: string }
   | { readonly kind: 'refuse'; readonly reason: string; readonly message: string }
-  /** Placed, but condition Scheduled does not say so for this generation. */
+  /** Placed, but condition Scheduled does not say just this, for this generation. */
   | { readonly kind: 'confirm-placement'; readonly nodeName: string }
   | { readonly kind: 'mark-lost'; readonly nodeName: string }
   /** Its time is over. */
@@ -72,10 +73,7 @@ function decidePlaced(world: World, nodeName: string): Decision {
   if (isLost && !isTold(world)) return { kind: 'mark-lost', nodeName };
   const { expiresInMs } = world;
   if (expiresInMs !== undefined && expiresInMs <= 0) return { kind: 'expire' };
-  const { metadata, status } = world.object;
-  const scheduled = findCondition(status.conditions, 'Scheduled');
-  const isConfirmed = scheduled?.status === 'True' && scheduled.observedGeneration === metadata.generation;
-  if (!isConfirmed) return { kind: 'confirm-placement', nodeName };
+  if (!saysScheduled(world.object, placedOn(nodeName))) return { kind: 'confirm-placement', nodeName };
   return expiresInMs === undefined ? none : { kind: 'await-expiry', afterMs: expiresInMs };
 }
 

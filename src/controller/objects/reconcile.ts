@@ -13,7 +13,7 @@ import { isRemovedByAgent, withoutWord } from './agents-word.ts';
 import { type Decision, decideObject, saysLost } from './decide.ts';
 import { addFinalizerPatch, removeFinalizerPatch } from './finalizer.ts';
 import type { PlacedKind, PlacedObject } from './placed-kind.ts';
-import { type ScheduledUpdate, saysScheduled, scheduledStatus } from './status.ts';
+import { placedOn, type ScheduledUpdate, saysScheduled, scheduledStatus } from './status.ts';
 
 export interface ObjectReconcileOptions<T extends PlacedObject> {
   readonly kind: PlacedKind<T>;
@@ -204,8 +204,4 @@ class ObjectPass<T extends PlacedObject> {
     this.#own.remember(patched);
     return patched;
   }
-}
-
-function placedOn(nodeName: string): ScheduledUpdate {
-  return { nodeName, reason: 'Placed', message: `placed on node ${nodeName}` };
 }

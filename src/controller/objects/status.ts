@@ -9,6 +9,10 @@ export interface ScheduledUpdate {
   readonly message: string;
 }
 
+export function placedOn(nodeName: string): ScheduledUpdate {
+  return { nodeName, reason: 'Placed', message: `placed on node ${nodeName}` };
+}
+
 /** The controller's part of the status after a decision about the place. */
 export function scheduledStatus({ metadata, status }: PlacedObject, update: ScheduledUpdate, now: Date): PlacedStatus {
   const { nodeName, reason, message } = update;

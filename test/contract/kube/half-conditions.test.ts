@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createSaid } from '../../../src/agent/said.ts';
 import { createStatusWriter } from '../../../src/agent/status-writer.ts';
 import type { Condition } from '../../../src/api/conditions.ts';
-import { ownedByAgent } from '../../../src/api/ownership.ts';
 import { type Snapshot, type SnapshotStatus, snapshotType } from '../../../src/api/snapshot.ts';
 import { createResourceClient } from '../../../src/kube/resource-client.ts';
 import type { Transport } from '../../../src/kube/transport.ts';
@@ -30,9 +30,8 @@ test('F42 F44 StatusWriter: takes back a condition that somebody else has writte
   const made = await client.create({ metadata, spec: { volumeRef: { name: 'demo' } } });
   const placed = { nodeName: 'node-a', conditions: [scheduled] };
   await client.applyStatus({ metadata, status: placed }, { fieldManager: 'controller' });
-  const ownedPart = ({ status }: Snapshot) => ownedByAgent(status);
   const renewal = { isRenewed: true };
-  const writer = createStatusWriter<Snapshot, SnapshotStatus>({ client, fieldManager: 'agent', ownedPart, renewal });
+  const writer = createStatusWriter({ client, fieldManager: 'agent', said: createSaid<Snapshot>(), renewal });
   await client.patch(`${namespace}/x`, { status: forged }, { type: 'merge', subresource: 'status' });
   await writer.write(made, first);
   await writer.write(made, then);

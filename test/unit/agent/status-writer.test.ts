@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
+import { createSaid } from '../../../src/agent/said.ts';
 import { createStatusWriter } from '../../../src/agent/status-writer.ts';
 import type { LoopbackVolume, LoopbackVolumeStatus } from '../../../src/api/loopback-volume.ts';
-import { ownedByAgent } from '../../../src/api/ownership.ts';
 import type { ApplyOptions, Draft } from '../../../src/kube/resource-client.ts';
 import { clientWith } from '../../builders/clients.ts';
 import { condition, nodeLost, volumeOf } from '../../builders/objects.ts';
@@ -15,9 +15,15 @@ function startWriter(renewal = { isRenewed: true }) {
       status: draft.status ?? {},
     }),
   );
-  const client = clientWith<LoopbackVolume>({ applyStatus: applyStatus as never });
-  const ownedPart = ({ status }: LoopbackVolume) => ownedByAgent(status);
-  return { applyStatus, writer: createStatusWriter({ client, fieldManager: 'agent', ownedPart, renewal }) };
+  const patch = vi.fn(async (..._: unknown[]) =>
+    volumeOf({ metadata: { resourceVersion: '2000' }, status: { nodeName: 'node-a', ...status } }),
+  );
+  const client = clientWith<LoopbackVolume>({ applyStatus: applyStatus as never, patch: patch as never });
+  return {
+    applyStatus,
+    patch,
+    writer: createStatusWriter({ client, fieldManager: 'agent', renewal, said: createSaid<LoopbackVolume>() }),
+  };
 }
 
 const cached = volumeOf({ metadata: { resourceVersion: '99' }, status: { nodeName: 'node-a', observedGeneration: 1 } });
@@ -79,6 +85,29 @@ describe('createStatusWriter', () => {
     expect(applyStatus.mock.calls.at(-1)?.[0].status).toEqual(well);
   });
 
+  it('F42 goes by what was said, not by what somebody patched, and takes out what it would not write', async () => {
+    const { applyStatus, patch, writer } = startWriter();
+    await writer.write(cached, status);
+    const forged = { ...status, nodeName: 'node-a', sizeBytes: 7, imagePath: '/forged' };
+    const patched = volumeOf({ metadata: { resourceVersion: '1000' }, status: forged });
+    const seen = writer.freshest(writer.freshest(patched));
+    expect(seen.status).toEqual({ ...status, nodeName: 'node-a' });
+    // The server has what was applied, and beside it what nobody applies.
+    applyStatus.mockResolvedValueOnce(
+      volumeOf({ metadata: { resourceVersion: '1001' }, status: { ...forged, ...status } }),
+    );
+    await writer.write(seen, status);
+    expect(patch.mock.calls).toEqual([
+      [
+        'ns/vol',
+        { metadata: { uid: 'uid-1', resourceVersion: '1001' }, status: { imagePath: null } },
+        { type: 'merge', subresource: 'status', fieldManager: 'agent' },
+      ],
+    ]);
+    await writer.write(writer.freshest(patched), status);
+    expect(applyStatus).toHaveBeenCalledTimes(2);
+  });
+
   it('sends nothing twice, also while the cache has not seen the first write', async () => {
     const { applyStatus, writer } = startWriter();
     await writer.write(cached, status);
@@ -90,7 +119,7 @@ describe('createStatusWriter', () => {
   it('believes the cache again when it is newer, as numbers and not as text', async () => {
     const { writer } = startWriter();
     await writer.write(cached, status);
-    const newer = volumeOf({ metadata: { resourceVersion: '1000' } });
+    const newer = volumeOf({ metadata: { resourceVersion: '1000' }, status });
     expect(writer.freshest(newer)).toBe(newer);
   });
 
@@ -105,7 +134,7 @@ describe('createStatusWriter', () => {
     const { writer } = startWriter();
     await writer.write(cached, status);
     writer.forget('ns/vol');
-    expect(writer.freshest(cached)).toBe(cached);
+    expect(writer.freshest(cached).metadata.resourceVersion).toBe('99');
   });
 
   it('a write that fails is not remembered as done', async () => {

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { createSaidByKind } from '../../../src/agent/said-by-kind.ts';
 import { createTriggers } from '../../../src/agent/triggers.ts';
 import type { EnqueueOptions, Reconciler } from '../../../src/runtime/reconciler.ts';
 import { condition, nodeLost, type VolumeParts, volumeOf } from '../../builders/objects.ts';
@@ -19,6 +20,7 @@ function queueNamed(name: string): Reconciler {
 const cacheOf = <T>(objects: readonly T[]) => ({ get: () => undefined, values: () => objects });
 
 const rested = { observedGeneration: 1, conditions: [condition('Ready', 'True')] };
+const said = createSaidByKind();
 const triggers = createTriggers({
   nodeName: 'node-a',
   caches: {
@@ -34,6 +36,7 @@ const triggers = createTriggers({
     claims: queueNamed('claims'),
     node: queueNamed('node'),
   },
+  said,
   orphans: { look: (volumeUid) => void calls.push(`orphans look ${volumeUid ?? 'everywhere'}`) },
 });
 const updated = (parts: VolumeParts) =>
