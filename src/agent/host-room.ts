@@ -69,7 +69,7 @@ export function createHostRoom(readSpace: () => Promise<HostSpace>, settings: Ca
     async use(write, work) {
       const { name, into, neededBytes, signal } = write;
       const needed = Math.max(neededBytes, (reached.get(name) ?? 0) * MORE);
-      if ((await leftBytes()) < needed) throw noRoom(write, needed);
+      if ((await leftBytes()) < needed) throw noRoom(write, needed > neededBytes);
       const use: Use = { into, neededBytes: needed, writtenBytes: 0 };
       const full = new AbortController();
       running.add(use);
@@ -96,8 +96,9 @@ export function createHostRoom(readSpace: () => Promise<HostSpace>, settings: Ca
 
 const WHAT = { Export: 'the export', Image: 'the copy of spec.source' } as const;
 
-function noRoom({ into }: LargeWrite, neededBytes: number): StorageError {
-  const bytes = `about ${Math.ceil(neededBytes / MiB)}Mi`;
+/** How far it got last time is no figure to name: it is another one each time. */
+function noRoom({ into, neededBytes }: LargeWrite, isBegunAnew: boolean): StorageError {
+  const bytes = isBegunAnew ? 'all of it' : `about ${Math.ceil(neededBytes / MiB)}Mi`;
   return hostPressure(`${WHAT[into]} is not begun: ${bytes} would leave the node's file system almost full`);
 }
 

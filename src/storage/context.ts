@@ -134,7 +134,8 @@ export async function attempt<T>(what: string, work: () => Promise<T>): Promise<
 
 function fromCommand(what: string, error: CommandError): StorageError {
   const { timedOut, aborted, stillRunning, stderrTail } = error.failure;
-  const message = `could not ${what}: ${error.message}`;
+  // Which one it was differs from try to try; the log has the command as it was.
+  const message = `could not ${what}: ${error.message.replaceAll(LOOP_DEVICE, 'the loop device')}`;
   if (stillRunning || timedOut) {
     return new StorageError('timeout', message, { cause: error, reason: 'CommandStuck' });
   }
@@ -146,6 +147,7 @@ function fromCommand(what: string, error: CommandError): StorageError {
 }
 
 /** Commands that write into files of the node; all others write into a volume. */
+const LOOP_DEVICE = /\/dev\/loop\d+/g;
 const HOST_WRITERS: readonly string[] = ['mkfs.btrfs', 'truncate'];
 
 function volumeIsFull(what: string, cause: unknown): StorageError {

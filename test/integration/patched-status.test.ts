@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Condition, findCondition } from '../../src/api/conditions.ts';
 import type { KubeObject } from '../../src/kube/object.ts';
@@ -86,6 +87,28 @@ test('F42 LoopbackVolume, BtrfsNode: what was patched while the node was lost is
   expect(writesOf('lost') - writes - settled).toBeLessThanOrEqual(4);
   expect(metadata.uid).toBe(before.metadata.uid);
 }, 120_000);
+
+test('F36 LoopbackVolume: what waits for room is not written while the room moves', async () => {
+  for (const name of ['waits', 'moves']) await lab.createVolume(name, { size: '256Mi' });
+  for (const name of ['waits', 'moves']) await lab.ready(name);
+  await lab.change('waits', { size: '15Ti' });
+  const { status } = await lab.withReason('waits', 'Resized', 'NodeFull');
+  const writes = writesOf('waits');
+  const passes = () => readFileSync(agent.logPath, 'utf8').split('\n').filter(isPassOf('waits')).length;
+  for (const size of ['300Mi', '400Mi']) {
+    await lab.change('moves', { size });
+    await lab.withReason('moves', 'Resized', 'SizeReached');
+    const before = passes();
+    const mark = { metadata: { annotations: { size } } };
+    await lab.volumes.patch('default/waits', mark, { type: 'merge' });
+    await waitFor(() => passes() > before, { what: 'look at what waits' });
+  }
+  expect((await lab.volumes.get('default/waits'))?.status.conditions).toEqual(status.conditions);
+  expect(writesOf('waits') - writes).toBe(0);
+}, 60_000);
+
+const isPassOf = (name: string) => (line: string) =>
+  line.includes(`"name":"${name}"`) && line.includes('"msg":"pass ended"');
 
 type Status = { readonly conditions?: Condition[] | undefined };
 type Client = Pick<ResourceClient<KubeObject & { readonly status: Status }>, 'get' | 'patch'>;

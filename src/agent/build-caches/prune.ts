@@ -77,7 +77,7 @@ export async function keepFree(options: PruneOptions, cache: BuildCache, tree: T
     // Outside of the lock: the kernel may take its time to give back what was deleted before, here or by others.
     const { percent, isReclaimed } = await freeSpace(tree, 'reclaimed');
     if (percent >= minFreePercent) return { removed, pressure: undefined, isPending: false };
-    const little = `${Math.floor(percent)} % of the volume are free, less than spec.minFreePercent ${minFreePercent}`;
+    const little = `less of the volume is free than spec.minFreePercent asks for, ${minFreePercent} %`;
     if (!isReclaimed) {
       const pressure = `${little}, and the space of what was removed is not free yet; no generation goes until it is: end what has files open in removed clones or generations`;
       return { removed, pressure, isPending: true };

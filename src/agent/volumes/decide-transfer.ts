@@ -27,10 +27,9 @@ export function refuseFill(
     return { reason: 'HostPressure', message, mendedBy: 'time' };
   }
   if (image === undefined || sizeBytes - image.sizeBytes <= host.growthBytes) return undefined;
-  const left = formatBytes(Math.max(0, host.growthBytes));
   return {
     reason: 'NodeFull',
-    message: `the volume is not filled: the node has room for ${left} more in sum, a size of ${formatBytes(sizeBytes)} needs more; set a smaller spec.size, or remove volumes`,
+    message: `the volume is not filled: a size of ${formatBytes(sizeBytes)} needs more room than the node has left (status of its BtrfsNode); set a smaller spec.size, or remove volumes`,
     mendedBy: 'time',
   };
 }

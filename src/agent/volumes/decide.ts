@@ -215,10 +215,9 @@ function refuseResize(targetBytes: number, nowBytes: number, host: HostFacts, me
     };
   }
   if (targetBytes > nowBytes && targetBytes - nowBytes > host.growthBytes) {
-    const left = formatBytes(Math.max(0, host.growthBytes));
     return {
       reason: 'NodeFull',
-      message: `the volume stays at ${now}: the node has room for ${left} more in sum, growing to ${target} needs more; set a smaller spec.size, or remove volumes`,
+      message: `the volume stays at ${now}: growing to ${target} needs more room than the node has left (status of its BtrfsNode); set a smaller spec.size, or remove volumes`,
       mendedBy: 'time',
     };
   }

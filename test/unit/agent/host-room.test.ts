@@ -62,7 +62,7 @@ test('F13 createHostRoom: what runs when pressure begins is broken off, and begu
   });
   await expect(running).rejects.toThrow(/the export was broken off and removed: the node's file system is almost full/);
   space.freeBytes = 299;
-  await expect(room.use(write(0), done)).rejects.toThrow('is not begun');
+  await expect(room.use(write(0), done)).rejects.toThrow('the export is not begun: all of it would leave');
   expect(await room.use(write(0, { name: 'b' }), done)).toBe('done');
   space.freeBytes = 300;
   expect(await room.use(write(0), done)).toBe('done');

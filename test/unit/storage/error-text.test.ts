@@ -67,6 +67,13 @@ describe('text of failures', () => {
     expect(again.message).toBe(once.message);
   });
 
+  it('F36 StorageError: a try with another loop device that fails in the same way has the same text', async () => {
+    const onLoop = (path: string) => thrownBy(failedCommand(command(path), { exitCode: 1, stderrTail: `${path}: no` }));
+    const { message } = await onLoop('/dev/loop7');
+    expect(message).toBe('could not grow the volume: btrfs the loop device: exit code 1: the loop device: no');
+    expect((await onLoop('/dev/loop12')).message).toBe(message);
+  });
+
   it('C22 StorageError: what the host file system refused is said with the call and the path', async () => {
     const refused = Object.assign(new Error("EROFS: read-only file system, open '/root/records/x.json.tmp'"), {
       code: 'EROFS',
