@@ -69,7 +69,8 @@ describe('bringUp: one loop device for an image', () => {
     const root = await openRoot(storage);
     const uid = randomUUID();
     const imagePath = storage.layout.imagePath(uid);
-    const twinPath = path.join(foreign, 'twin');
+    // With the image's name: devices of files that are called otherwise are not even asked.
+    const twinPath = path.join(foreign, path.basename(imagePath));
     try {
       await createImage(storage, { uid, namespace: 'default', name: 'vol' }, 256 * MiB);
       const { ino } = statSync(imagePath);
