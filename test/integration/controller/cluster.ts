@@ -140,6 +140,9 @@ export async function startFakeAgent(
   owner?: OwnerReference,
 ): Promise<FakeAgent> {
   let renewal: { readonly controller: AbortController; readonly ended: Promise<void> } | undefined;
+  // As another process has it: a renewal after failures breaks off what runs on its transport.
+  const connect = () =>
+    createTransport(loadKubeConfig({ kubeconfigPath: cluster.kubeconfigPath }), { userAgent: 'fake-agent' });
   const agent: FakeAgent = {
     async report(changed = {}) {
       const whole = {
@@ -155,8 +158,9 @@ export async function startFakeAgent(
     },
     async start() {
       const controller = new AbortController();
-      const ended = runLeaseRenewal({
-        transport: cluster.transport,
+      const transport = connect();
+      const renewing = runLeaseRenewal({
+        transport,
         namespace: 'default',
         name: agentLeaseName(nodeName),
         identity: nodeName,
@@ -165,6 +169,7 @@ export async function startFakeAgent(
         log: cluster.log,
         signal: controller.signal,
       });
+      const ended = renewing.finally(() => transport.close());
       renewal = { controller, ended };
       const has = async () => (await cluster.leases.get(`default/${agentLeaseName(nodeName)}`)) !== undefined;
       await waitFor(has, { what: `Lease of ${nodeName}` });

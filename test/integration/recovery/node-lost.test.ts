@@ -1,12 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BtrfsNode } from '../../../src/api/btrfs-node.ts';
 import { findCondition } from '../../../src/api/conditions.ts';
 import { agentLeaseName } from '../../../src/api/group.ts';
+import type { LoopbackVolume } from '../../../src/api/loopback-volume.ts';
+import type { AuditedRequest } from '../../cluster/audit.ts';
+import { allowUpdates, refuseUpdates } from '../../cluster/refused-updates.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import { conditionOf, type Lab, startLab } from '../lab.ts';
 import { loopsOf } from './host-view.ts';
 
-const FLAGS = ['--lease-seconds=2', '--renew-seconds=0.5'];
+const LEASE_SECONDS = 2;
+const FLAGS = [`--lease-seconds=${LEASE_SECONDS}`, '--renew-seconds=0.5'];
 let lab: Lab;
 
 beforeAll(async () => {
@@ -95,4 +100,50 @@ describe('BtrfsNode and LoopbackVolume: an agent that is silent', () => {
       await agent.end();
     },
   );
+});
+
+describe('LoopbackVolume: an agent that works and can not renew its Lease', () => {
+  it('F30 is NodeLost, said once by the controller; the agent goes on and says nothing of Ready until it has renewed', async () => {
+    const agent = await lab.startAgent('node-mute', { flags: FLAGS });
+    await lab.createVolume('of-mute', { size: '256Mi', nodeName: 'node-mute' });
+    await lab.ready('of-mute');
+    const readyz = async () => (await fetch(new URL('/readyz', await agent.healthUrl()))).status;
+    expect(await readyz()).toBe(200);
+    const lease = agentLeaseName('node-mute');
+    const rule = {
+      apiGroups: ['coordination.k8s.io'],
+      apiVersions: ['*'],
+      resources: ['leases'],
+      operations: ['UPDATE'],
+    };
+    await refuseUpdates(lab.access, lease, { resourceRules: [{ ...rule, resourceNames: [lease] }] });
+
+    const lost = conditionOf(await lab.withReason('of-mute', 'Ready', 'NodeLost'), 'Ready');
+    expect(await readyz()).toBe(503);
+    for (const size of ['320Mi', '384Mi']) {
+      await lab.change('of-mute', { size });
+      const grown = await lab.volumeThat(
+        'of-mute',
+        ({ status, metadata }) =>
+          status.observedGeneration === metadata.generation &&
+          findCondition(status.conditions, 'Resized')?.status === 'True',
+      );
+      expect(conditionOf(grown, 'Ready')).toEqual(lost);
+    }
+    const isDone = (volume: LoopbackVolume) =>
+      conditionOf(volume, 'Scheduled')?.observedGeneration === volume.metadata.generation;
+    await lab.volumeThat('of-mute', isDone);
+    const isWrite = ({ resource, name, verb }: AuditedRequest) =>
+      resource === 'loopbackvolumes.btrfs-operator.io/status' && name === 'of-mute' && verb !== 'get';
+    const writes = () => lab.audit.requests().filter(isWrite).length;
+    const before = writes();
+    // Both look again and again meanwhile.
+    await sleep(3 * LEASE_SECONDS * 1000);
+    expect(writes()).toBe(before);
+
+    await allowUpdates(lab.access, lease);
+    await lab.ready('of-mute');
+    await waitFor(async () => (await readyz()) === 200, { what: 'ready agent' });
+    await agent.end();
+  });
 });

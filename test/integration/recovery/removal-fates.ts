@@ -8,8 +8,8 @@ import { snapshotType } from '../../../src/api/snapshot.ts';
 import { isInvalid } from '../../../src/kube/errors.ts';
 import type { KubeObject } from '../../../src/kube/object.ts';
 import { createResourceClient, type ResourceClient } from '../../../src/kube/resource-client.ts';
-import { callApi } from '../../cluster/api.ts';
 import type { OperatorProcess } from '../../cluster/processes.ts';
+import { allowUpdates, refuseUpdates } from '../../cluster/refused-updates.ts';
 import { waitFor } from '../../cluster/wait-for.ts';
 import type { Lab } from '../lab.ts';
 import { sh } from './host-view.ts';
@@ -92,31 +92,18 @@ async function forgeStatus(cell: Cell): Promise<void> {
   }
 }
 
-const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
-const POLICIES = [
-  `${ADMISSION}/validatingadmissionpolicies`,
-  `${ADMISSION}/validatingadmissionpolicybindings`,
-] as const;
-
 /** Nothing in the namespace can be changed, whoever asks: as when an admission webhook is out of order. */
 async function refuseChanges(cell: Cell): Promise<void> {
   const { lab, namespace } = cell;
-  const metadata = { name: namespace };
   const any = { apiGroups: ['btrfs-operator.io'], apiVersions: ['*'], resources: ['*/*'], operations: ['UPDATE'] };
   const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': namespace } };
-  const matchConstraints = { namespaceSelector, resourceRules: [any] };
-  const policy = { metadata, spec: { matchConstraints, validations: [{ expression: 'false' }] } };
-  const binding = { metadata, spec: { policyName: namespace, validationActions: ['Deny'] } };
-  await callApi(lab.access, POLICIES[0], { method: 'POST', body: policy });
-  await callApi(lab.access, POLICIES[1], { method: 'POST', body: binding });
+  await refuseUpdates(lab.access, namespace, { namespaceSelector, resourceRules: [any] });
   const label = { metadata: { labels: { probe: 'x' } } };
   const change = () => clientOf(cell, 'BuildCacheClaim').patch(`${namespace}/x`, label, { type: 'merge' });
   await waitFor(() => change().then(() => false, isInvalid), { what: 'refusal' });
 }
 
-async function allowChanges({ lab, namespace }: Cell): Promise<void> {
-  for (const policies of POLICIES) await callApi(lab.access, `${policies}/${namespace}`, { method: 'DELETE' });
-}
+const allowChanges = ({ lab, namespace }: Cell) => allowUpdates(lab.access, namespace);
 
 const killAgent = ({ agent }: Cell) => agent.kill('SIGKILL');
 
