@@ -46,7 +46,9 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<bo
       options.storage,
       volumes.map(({ metadata, status }) => ({ uid: metadata.uid, filesystemUUID: status.filesystemUUID })),
     );
-    for (const volume of volumes) {
+    // What goes is looked at by its removal, which changes all of this itself.
+    const staying = volumes.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    for (const volume of staying) {
       const { uid } = volume.metadata;
       if (hasChanged(volume, before.get(uid), glances.get(uid))) options.enqueue(keyOf(volume));
     }
@@ -55,7 +57,7 @@ export function createVolumeWatch(options: VolumeWatchOptions): () => Promise<bo
     const isWaiting = askIdle(glances, nowMs) || [...glances.values()].some((glance) => glance.isWaiting);
     if (nowMs - usageAtMs < options.usageIntervalMs) return isWaiting;
     usageAtMs = nowMs;
-    await Promise.all(volumes.map((volume) => lookAtUsage(options, volume)));
+    await Promise.all(staying.map((volume) => lookAtUsage(options, volume)));
     return isWaiting;
   };
 }

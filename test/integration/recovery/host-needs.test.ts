@@ -27,7 +27,7 @@ describe('BtrfsNode: the kernel', () => {
     });
     expect(told).toMatchObject({
       reason: 'KernelTooOld',
-      message: expect.stringMatching(/^kernel 2\.6\.\S+ is older than 5\.8; update it$/),
+      message: expect.stringMatching(/^kernel 2\.6\.\S+ is older than 5\.10; update it$/),
     });
     await lab.createVolume('vol', { nodeName: 'node-old' });
     const refused = await lab.withReason('vol', 'Scheduled', 'NoNodeFits');
