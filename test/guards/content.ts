@@ -9,7 +9,7 @@ const ANCESTOR_TEST = 'test/unit/storage/common-ancestor.test.ts';
 /** Snapshots, streams, caches. */
 export const contentGuards: readonly Guard[] = [
   {
-    promise: 'streams from outside are received with -C',
+    promise: 'rule 15: streams from outside are received with -C',
     breaks: 'a stream could write anywhere on the node',
     file: 'src/host/btrfs-stream.ts',
     from: "const chroot = rights === undefined ? [] : ['-C'];",
@@ -17,7 +17,7 @@ export const contentGuards: readonly Guard[] = [
     test: RECEIVING_TEST,
   },
   {
-    promise: 'what others have written is mounted without rights',
+    promise: 'rule 15: what others have written is mounted without rights',
     breaks: 'a setuid file of a stream could be run on the node',
     file: 'src/storage/foreign-mount.ts',
     from: "['nosuid', 'nodev', 'noexec', 'nosymfollow', 'noatime']",
@@ -25,7 +25,7 @@ export const contentGuards: readonly Guard[] = [
     test: RECEIVING_TEST,
   },
   {
-    promise: 'what is received is on disk before it counts',
+    promise: 'rule 4: what is received is on disk before it counts',
     breaks: 'a power cut left empty files in what is Ready',
     file: 'src/storage/snapshots/receive.ts',
     from: '    await tree.sync();\n    const received = await findReceived',
@@ -33,7 +33,7 @@ export const contentGuards: readonly Guard[] = [
     test: RECEIVING_TEST,
   },
   {
-    promise: 'D12 an incremental parent is chosen by uuid',
+    promise: 'D12 rule 7: an incremental parent is chosen by uuid',
     breaks: 'a parent were chosen that the receiver does not have',
     file: ANCESTOR,
     from: 'known.has(streamUUID(candidate)) && distances',

@@ -7,7 +7,7 @@ const PLACEMENT_TEST = 'test/unit/controller/placement.test.ts';
 /** Objects in the API: deletion, placement, Leases, settings. */
 export const objectGuards: readonly Guard[] = [
   {
-    promise: 'a destructive step needs a fresh look at the object: uid',
+    promise: 'rule 8: a destructive step needs a fresh look at the object: uid',
     breaks: 'what belongs to another object of the name were removed',
     file: REMOVAL,
     from: 'metadata.uid === cached.metadata.uid && ',
@@ -15,7 +15,7 @@ export const objectGuards: readonly Guard[] = [
     test: REMOVAL_TEST,
   },
   {
-    promise: 'a destructive step needs a fresh look at the object: deletion',
+    promise: 'rule 8: a destructive step needs a fresh look at the object: deletion',
     breaks: 'an object were removed that nobody deletes',
     file: REMOVAL,
     from: 'metadata.deletionTimestamp !== undefined && ',
@@ -23,7 +23,7 @@ export const objectGuards: readonly Guard[] = [
     test: REMOVAL_TEST,
   },
   {
-    promise: 'a destructive step needs a fresh look at the object: node',
+    promise: 'rule 8: a destructive step needs a fresh look at the object: node',
     breaks: 'an object of another node were removed',
     file: REMOVAL,
     from: ' && status.nodeName === nodeName',
@@ -31,7 +31,7 @@ export const objectGuards: readonly Guard[] = [
     test: REMOVAL_TEST,
   },
   {
-    promise: 'a destructive step needs a fresh look at the object: not the cache',
+    promise: 'rule 8: a destructive step needs a fresh look at the object: not the cache',
     breaks: 'the cached object were believed',
     file: REMOVAL,
     from: 'const found = await client.get(keyOf(cached), { signal });',

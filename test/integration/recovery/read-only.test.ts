@@ -15,12 +15,13 @@ const MiB = 1024 ** 2;
 const LOOKS = ['--watch-interval-seconds=1', '--usage-interval-seconds=3600'];
 let lab: Lab;
 let onDisk: OperatorProcess;
+let agent: OperatorProcess;
 let snapshots: SnapshotKit;
 
 beforeAll(async () => {
   lab = await startLab();
   snapshots = snapshotKit(lab);
-  await lab.startAgent('node-a', { flags: ['--watch-interval-seconds=2'] });
+  agent = await lab.startAgent('node-a', { flags: ['--watch-interval-seconds=2'] });
   const disk = mountExt4(lab.dir, 'disk', 2048);
   onDisk = await lab.startAgent('node-disk', { flags: LOOKS, rootPath: path.join(disk.mountPath, 'root') });
   for (const name of ['held', 'damaged']) await lab.createVolume(name, { size: '256Mi', nodeName: 'node-a' });
@@ -39,14 +40,20 @@ describe('LoopbackVolume: what it can not write', () => {
       await using _holder = await holdMount(mountPath);
       sh('mount', '-o', 'remount,ro', mountPath);
       const mounts = mountsBelow(mountPath);
+      // Ids of mounts are given out again.
+      const unmounts = () => agent.log().split('\n').filter(isUnmountOf(mountPath)).length;
+      const before = unmounts();
       await lab.withReason('held', 'Ready', 'ReadOnlyNeedsRestart');
       // As long as three of its passes need.
       await sleep(7_000);
-      expect(mountsBelow(mountPath)).toEqual(mounts);
+      expect([mountsBelow(mountPath), unmounts()]).toEqual([mounts, before]);
     }
     await lab.ready('held');
   });
 });
+
+const isUnmountOf = (mountPath: string) => (line: string) =>
+  line.includes('"command":"umount"') && line.includes(mountPath);
 
 /** Nobody can write to the image of a volume, as on a disk that fails: not even who has it open (ext4). */
 function failWrites({ status: { imagePath = '' } }: LoopbackVolume) {

@@ -55,7 +55,8 @@ it(`F40 agent: ${SNAPSHOTS} Snapshots and ${CLAIMS} claims of a frozen volume ho
   console.log(
     `served in ${Math.round(aloneMs)} ms alone, in ${times.map((ms) => Math.round(ms)).join(', ')} ms beside a frozen volume`,
   );
-  for (const ms of times) expect(ms).toBeLessThan(Math.max(5 * aloneMs, 10_000));
+  // Who is held up waits for as long as a command hangs. The first is served while the controller still places all the others.
+  for (const ms of times) expect(ms).toBeLessThan(Math.max(5 * aloneMs, 30_000));
 
   sh('fsfreeze', '--unfreeze', frozenPath);
   for (let i = 0; i < SNAPSHOTS; i++) await snapshots.ready(`frozen-${i}`, 120_000);

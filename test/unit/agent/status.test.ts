@@ -98,6 +98,11 @@ describe('statusOf: figures', () => {
     });
   });
 
+  it('A20 tells the size that the filesystem has, not the one that is on its way', () => {
+    const seen = mountedSeen({ record: recordOf({ sizeBytes: GIB / 2 }) });
+    expect(statusOf(reportWith({ seen })).sizeBytes).toBe(GIB);
+  });
+
   it('A14 an unmounted volume has no mount path, device, options and usage', () => {
     const previous = statusOf(reportWith());
     const status = again(

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Run } from '../../../src/host/command.ts';
-import { copyInto, removePaths, renameTo, syncFiles } from '../../../src/host/files.ts';
+import { copyInto, readText, removePaths, renameTo, syncFiles } from '../../../src/host/files.ts';
 import { snapshotSubvolume } from '../../../src/host/subvolume.ts';
 import { failedCommand, scriptedRun } from '../../fakes/scripted-run.ts';
 
@@ -51,10 +51,12 @@ describe('commands of this room', () => {
       [/^sync/, ''],
       [/^rm/, ''],
       [/^cp/, ''],
+      [/^cat/, ''],
     ]);
     await syncFiles(run, ['-a', '-b']);
     await removePaths(run, ['-a']);
     await copyInto(run, '-a', '-b');
+    await readText(run, '-a');
     for (const command of commands) expect(command).toMatch(/ -- (?:\S*\/)?-a/);
   });
 });
